@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -19,7 +19,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from imagekit.documents import strictjson
-from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
+from imagekit.errors import (
+    DocumentError,
+    IntegrityError,
+    InvalidReferenceError,
+    NotFoundError,
+    RegistryError,
+)
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
 from imagekit.locks import folder_held
@@ -32,6 +38,7 @@ from imagekit.oci.reference import (
     Reference,
     Repository,
     TaggedReference,
+    parse_reference,
     quoted,
 )
 from imagekit.oci.types import (
@@ -228,6 +235,16 @@ class LayoutReader(Struct, frozen=True):
         prefix = f"{repository.name}:"
         names = (entry.annotations.get(REF_NAME, "") for entry in _read_index(self.store).manifests)
         return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
+
+    def repositories(self, host: str) -> tuple[Repository, ...]:
+        """Return all repositories of which images are named in full, whatever their host."""
+        del host
+        found = set()
+        for entry in _read_index(self.store).manifests:
+            # Other tools write a tag only.
+            with suppress(InvalidReferenceError):
+                found.add(parse_reference(entry.annotations.get(REF_NAME, "")).repository)
+        return tuple(sorted(found))
 
 
 class LayoutRegistry(LayoutReader, frozen=True):

@@ -5,6 +5,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from imagekit.oci.location import REGISTRY, LayoutLocation, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.registry.ports import CatalogReader, RegistryWriter
 from imagekit.oci.registry.protocol import fallback_tag
 from imagekit.oci.types import (
     BUNDLE,
@@ -162,6 +163,16 @@ def test_tags_move(place: Place) -> None:
 
     assert place.registry.tags(place.repository) == ("latest",)
     assert place.registry.manifest(first).digest == first.digest
+
+
+def test_repositories_are_listed(place: Place) -> None:
+    """Of a registry, whoever wrote them; of a layout those whose images are named in full."""
+    image = place.image(b"listed")
+    tag = TaggedReference(place.repository, "1")
+    place.registry.tag(tag, place.registry.manifest(image))
+    catalog = cast("CatalogReader", place.registry)
+
+    assert place.repository in catalog.repositories(place.repository.host)
 
 
 def test_manifest_that_is_none_is_refused(place: Place) -> None:

@@ -172,6 +172,11 @@ class MemoryRegistry:
             == str(reference.digest)
         )
 
+    def repositories(self, host: str) -> tuple[Repository, ...]:
+        """Return the repositories of a host that have tags."""
+        names = {Repository.parse(name) for name, _ in self.tagged}
+        return tuple(sorted(name for name in names if name.host == host))
+
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Return the tags of a repository."""
         return tuple(sorted(tag for name, tag in self.tagged if name == repository.name))

@@ -153,6 +153,16 @@ class RegistryClient:
         # always with it, whatever the registry does.
         return tuple(sorted(set(tags)))
 
+    def repositories(self, host: str) -> tuple[Repository, ...]:
+        """Return the repositories that the registry lists for this user."""
+        registry, what = Repository(host, protocol.CATALOG), f"the repositories of {host}"
+        names: list[str] = []
+        for page in self._pages(registry, protocol.catalog_path(), what=what):
+            names += protocol.parse_repositories(page)
+            if len(names) > protocol.MAX_REPOSITORIES:
+                raise RegistryError(f"{what}: over {protocol.MAX_REPOSITORIES}", code="TOO_LARGE")
+        return tuple(Repository.parse(f"{host}/{name}") for name in sorted(set(names)))
+
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
         """Return whether the blob is there."""
         url = protocol.blob_path(repository, descriptor.digest)

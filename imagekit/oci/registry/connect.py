@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from imagekit.errors import ToolError
 from imagekit.oci.location import LayoutLocation, LocatedRepository, Location
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
+from imagekit.oci.registry.ports import CatalogReader, RegistryReader, RegistryWriter
 
 if TYPE_CHECKING:
+    from imagekit.oci.layout import LayoutRegistry
+    from imagekit.oci.registry.client import RegistryClient
     from imagekit.oci.registry.credentials import CredentialFinder
     from imagekit.oci.registry.transport import Request, Response, Transport
 
@@ -30,6 +32,11 @@ def writer(place: LocatedRepository, options: RegistryOptions) -> RegistryWriter
 
 def light(location: Location, options: RegistryOptions) -> RegistryWriter:
     """Return what writes to registries without oras: for few bytes, where every start counts."""
+    return _layout(location) if isinstance(location, LayoutLocation) else _client(options)
+
+
+def catalog(location: Location, options: RegistryOptions) -> CatalogReader:
+    """Return what reads from registries, or from the layout, and lists their repositories."""
     return _layout(location) if isinstance(location, LayoutLocation) else _client(options)
 
 
@@ -66,13 +73,13 @@ class _Writing:
         return OrasTransport(self._host, self._options)
 
 
-def _layout(location: LayoutLocation) -> RegistryWriter:
+def _layout(location: LayoutLocation) -> "LayoutRegistry":
     from imagekit.oci.layout import LayoutRegistry, LayoutStore
 
     return LayoutRegistry(LayoutStore(location.path))
 
 
-def _client(options: RegistryOptions, transport: "Transport | None" = None) -> RegistryWriter:
+def _client(options: RegistryOptions, transport: "Transport | None" = None) -> "RegistryClient":
     from imagekit.oci.registry.client import RegistryClient
     from imagekit.oci.registry.session import Session
     from imagekit.oci.registry.stdlib_transport import StdlibTransport

@@ -51,6 +51,17 @@ class RegistryReader(Protocol):
         ...
 
 
+class CatalogReader(RegistryReader, Protocol):
+    """The pull half of what can list its repositories."""
+
+    def repositories(self, host: str) -> tuple[Repository, ...]:
+        """Return the repositories that a registry lists for this user; of a layout all.
+
+        No specification of OCI's has it: where a registry has no such list, that is an error.
+        """
+        ...
+
+
 @runtime_checkable
 class CachingReader(Protocol):
     """A reader that keeps some of what it read by digest."""

@@ -35,6 +35,12 @@ MAX_TOKEN = 1 << 20
 MAX_PAGES = 64
 MAX_REFERRERS = 1000
 MAX_TAGS = 100_000
+MAX_REPOSITORIES = 10_000
+_CATALOG_PAGE = 1000
+CATALOG = "_catalog"
+"""Stands for the list of repositories where a repository is named: none is called so."""
+# Docker's token specification, "Resource Class" and "Resource Scope".
+_CATALOG_SCOPE = "registry:catalog:*"
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """Statuses that may pass by themselves; nothing else is asked again."""
 # distribution-spec, "Unavailable Referrers API", says 404; some registries without it answer 400 or
@@ -116,6 +122,11 @@ def tags_path(repository: Repository) -> str:
     return f"/v2/{repository.path}/tags/list"
 
 
+def catalog_path() -> str:
+    """Return the path of the list of repositories (Docker Registry HTTP API V2, "Catalog")."""
+    return f"/v2/{CATALOG}?n={_CATALOG_PAGE}"
+
+
 def fallback_tag(digest: Digest) -> str:
     """Return the tag that lists the referrers where there is no API ("Referrers Tag Schema").
 
@@ -126,6 +137,8 @@ def fallback_tag(digest: Digest) -> str:
 
 def scope(repository: Repository, *, push: bool) -> str:
     """Return the scope that a token needs, never more than that."""
+    if repository.path == CATALOG:
+        return _CATALOG_SCOPE
     return f"repository:{repository.path}:{'pull,push' if push else 'pull'}"
 
 
@@ -337,15 +350,28 @@ def parse_tags(raw: bytes) -> list[str]:
     Raises:
         DocumentError: it is not one.
     """
-    what = "the list of tags"
+    return _listed(raw, "tags", limit=MAX_TAGS)
+
+
+def parse_repositories(raw: bytes) -> list[str]:
+    """Return one page of the names of repositories.
+
+    Raises:
+        DocumentError: it is not one.
+    """
+    return _listed(raw, "repositories", limit=MAX_REPOSITORIES)
+
+
+def _listed(raw: bytes, key: str, *, limit: int) -> list[str]:
+    what = f"the list of {key}"
     document = Fields.of(strictjson.loads(raw, what=what), what=what, code="BAD_DOCUMENT")
     # Go writes an empty list as null.
-    if document.get("tags") is None:
+    if document.get(key) is None:
         return []
-    tags = document.array("tags", limit=MAX_TAGS)
-    if not all(isinstance(tag, str) for tag in tags):
+    names = document.array(key, limit=limit)
+    if not all(isinstance(name, str) for name in names):
         raise document.fault("holds something else than texts")
-    return tags
+    return names
 
 
 def check_size(raw: bytes, limit: int, *, what: str) -> None:

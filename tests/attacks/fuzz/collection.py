@@ -16,7 +16,9 @@ _MODULES = {
     ),
     "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile", "settings"),
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
-    "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
+    "wire": (
+        "tags", "repositories", "link", "redirect", "challenge", "token", "refusal", "credentials",
+    ),
     "keys": ("public-key", "private-key", "cosign-key", "signature", "key-uri"),
     "witness": ("log-entry", "proofs", "timestamp", "promise"),
     "offline": ("export-record", "archive", "receipt", "docker", "containerd", "face"),

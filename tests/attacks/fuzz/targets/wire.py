@@ -24,6 +24,11 @@ def _header(raw: bytes) -> str:
     return raw.decode("latin-1").replace("\r", "").replace("\n", "")
 
 
+def _repositories(raw: bytes) -> None:
+    if not all(isinstance(name, str) for name in protocol.parse_repositories(raw)):
+        raise AssertionError("a name of a repository that is no text")
+
+
 def _tags(raw: bytes) -> None:
     if not all(isinstance(tag, str) for tag in protocol.parse_tags(raw)):
         raise BrokenRuleError("a tag that is no text")
@@ -89,6 +94,11 @@ def _credentials(raw: bytes) -> None:
 _AUTH = base64.b64encode(b"admin:secret").decode()
 
 TARGETS = {
+    "repositories": Target(
+        check=_repositories,
+        seeds=documents({"repositories": ["a", "b/c"]}, {"repositories": None}),
+        json=True,
+    ),
     "tags": Target(
         check=_tags, seeds=documents({"name": "x", "tags": ["1", "2"]}, {"tags": None}), json=True
     ),
