@@ -78,7 +78,7 @@ def issue_summary(
     from imagekit.oci.registry.connect import light
 
     chosen, time = options or SummaryOptions(), clock or SystemClock()
-    verifier = VsaVerifier(id=chosen.verifier, version=_version(), levels=chosen.levels)
+    verifier = VsaVerifier(id=chosen.verifier, version=signing_version(), levels=chosen.levels)
     summary = summarize(verdict, verifier, time=time.now())
     if not chosen.attach:
         bundle = summary_bundle(verdict, summary, signer)
@@ -146,7 +146,8 @@ def _write(file: Path | None, bundle: bytes) -> Path | None:
     return file
 
 
-def _version() -> str:
+def signing_version() -> str:
+    """Return imagekit's version, as statements name it; empty where it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -132,7 +132,7 @@ def _trivy(report: Fields) -> Iterator[_Vulnerability]:
             exactly(entry, _TRIVY)
             yield _Vulnerability(
                 name=entry.optional_text("VulnerabilityID"),
-                severity=_severity(entry.get("Severity")),
+                severity=stated_severity(entry.get("Severity")),
                 fixed=bool(entry.optional_text("FixedVersion")),
             )
     if not looked_at:
@@ -146,7 +146,7 @@ def _grype(report: Fields) -> Iterator[_Vulnerability]:
         state = exactly(entry.optional_object("fix"), _GRYPE).get("state")
         yield _Vulnerability(
             name=entry.optional_text("id"),
-            severity=_severity(entry.get("severity")),
+            severity=stated_severity(entry.get("severity")),
             fixed=state not in _UNFIXED,
         )
 
@@ -157,13 +157,13 @@ def _intoto(scanner: Fields) -> Iterator[_Vulnerability]:
         ratings = objects(exactly(entry, _INTOTO), "severity", limit=MAX_RATINGS)
         # in-toto vulns v0.2, "severity": one vulnerability is rated by several methods. The worst
         # counts.
-        severities = [_severity(exactly(rating, _INTOTO).get("score")) for rating in ratings]
+        severities = [stated_severity(exactly(rating, _INTOTO).get("score")) for rating in ratings]
         yield _Vulnerability(
             name=entry.optional_text("id"), severity=max(severities, default=Severity.UNKNOWN)
         )
 
 
-def _severity(stated: object) -> Severity:
+def stated_severity(stated: object) -> Severity:
     """Return a severity from a word or a score of CVSS; what is neither is the worst."""
     if isinstance(stated, bool):
         return Severity.UNKNOWN

@@ -30,6 +30,7 @@ _MODULES = {
     "layers": (
         "tar", "layer", "gzip", "zstd", "elf", "dynamic-elf", "dpkg", "python", "os-release",
     ),
+    "scans": ("osv", "debian-tracker", "scan-report", "scan-archive", "affected-versions"),
 }  # fmt: skip
 
 NAMES = tuple(name for names in _MODULES.values() for name in names)
