@@ -18,6 +18,7 @@ COMMANDS = {
     "prune": "remove old images, layers, logs and downloads of builds",
     "sbom": "write the CycloneDX SBOM of an image or folder",
     "check": "show what keeps an image from being self-contained",
+    "scan": "find known vulnerabilities of an image, or of a whole registry",
     "publish": "build, test, push, attest, sign, verify, and only then tag",
     "ci": "let GitHub, GitLab, Slurm or Kubernetes publish many recipes",
     "rebuild": "build a published image again, and show whether it is the same",
@@ -65,7 +66,7 @@ options:
 
 exit codes:
   0    done
-  1    fault of imagekit
+  1    fault of imagekit; scan --fail-on: found
   2    bad recipe, policy, key or reference
   3    denied by the policy
   4    published image failed its own verification; lock --check: newer packages;

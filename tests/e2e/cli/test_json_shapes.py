@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.advisories import export, fixed, osv, write_image
 from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
@@ -25,7 +26,16 @@ steps:
 needs: {kernel: {minimum: "3.2"}}
 tags: {immutable: ["{version}"], moving: [latest]}
 """
+SOLVER = """\
+schema: 1
+name: solver
+version: 1.0.0
+base: scratch
+steps:
+  - copy: {from: root, to: /}
+"""
 IMAGE = "oci:images:hello:1.0.0"
+VULNERABLE = "oci:vulnerable:solver:1.0.0"
 STAGE = ("--key", "imagekit.key", "--to", "oci:staged")
 TRUST = (
     *("--gate", "http://127.0.0.1:5000", "--registry", "registry.site"),
@@ -60,6 +70,11 @@ CASES = {
     "sbom": ["sbom", IMAGE, "-o", "sbom.json"],
     "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
     "check": ["check", IMAGE],
+    "scan": ["scan", VULNERABLE, "--db", "advisories", "--fail-on", "high"],
+    "scan --published": [
+        *("scan", "--published", "oci:vulnerable", "--policy", "vulnerable.yaml"),
+        *("--db", "advisories", "--withdraw", "--dry-run"),
+    ],
     "rebuild": ["rebuild", IMAGE, "--recipe", "recipe"],
     "sign": ["sign", IMAGE, "--key", "imagekit.key"],
     "verify": ["verify", IMAGE, "--policy", "policy.yaml"],
@@ -138,9 +153,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "policy.yaml").write_text(policy)
     (folder / "cases.yaml").write_text(TABLE)
     (folder / "nodes.yaml").write_text(NODES)
+    _vulnerable(folder)
     (folder / "root").mkdir()
     (folder / "imagekit.toml").write_text('recipes = "."\n')
     return folder
+
+
+def _vulnerable(folder: Path) -> None:
+    """Publish an image of Debian that an advisory speaks of, with a report that knows nothing."""
+    write_image(folder / "solver/root")
+    (folder / "solver/recipe.yaml").write_text(SOLVER)
+    _imagekit(folder, "publish", "solver", "--to", "oci:vulnerable", "--key", "imagekit.key")
+    openssl = osv("DEBIAN-CVE-2024-6119", "Debian:12", "openssl", *fixed("1"))
+    export(folder / "advisories", "Debian", [openssl])
+    attest = ("scan", VULNERABLE, "--db", "advisories", "--attest", "--partial")
+    _imagekit(folder, *attest, "--key", "imagekit.key")
+    openssl = osv("DEBIAN-CVE-2024-6119", "Debian:12", "openssl", *fixed("4"))
+    export(folder / "advisories", "Debian", [{**openssl, "upstream": ["CVE-2024-6119"]}])
+    policy = _imagekit(folder, *CASES["policy new"]).stdout
+    demands = "    attestations: [{type: cyclonedx}, {type: vuln, maxSeverity: low}]\n"
+    text = policy.replace("    threshold:", f"{demands}    threshold:")
+    (folder / "vulnerable.yaml").write_text(text)
 
 
 def _imagekit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
