@@ -66,11 +66,11 @@ options:
 
 exit codes:
   0    done
-  1    fault of imagekit; scan --fail-on: found
+  1    fault of imagekit
   2    bad recipe, policy, key or reference
   3    denied by the policy
   4    published image failed its own verification; lock --check: newer packages;
-       check: something was found
+       check, scan --fail-on: something was found
   5    bytes differ from their digest
   6    a tool or registry failed
   64   wrong usage

@@ -17,7 +17,7 @@ With --published each image of a registry is judged by the policy, and with --db
 well: what is listed as vulnerable would be refused if it were scanned anew, and --withdraw signs
 that these must not be used any more.
 
-With --fail-on LEVEL the exit code is 1 where something is found that is as bad, or that nobody
+With --fail-on LEVEL the exit code is 4 where something is found that is as bad, or that nobody
 rates. With --published it is 3 where an image is refused.
 """
 
@@ -35,7 +35,7 @@ from imagekit.cli.options import (
     registry_of,
     signer_of,
 )
-from imagekit.errors import InputError, UsageError
+from imagekit.errors import InputError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from imagekit.oci.location import LocatedReference
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 _LEVELS = ("low", "medium", "high", "critical")
 _HEADS = ("SEVERITY", "ID", "PACKAGE", "VERSION", "FIXED IN", "KIND")
-_FOUND = 1
-"""The exit code of --fail-on."""
+_FOUND = VerificationError.exit_code
+"""The exit code of --fail-on, as that of what `imagekit check` finds."""
 _STALE_DAYS = 7
 
 

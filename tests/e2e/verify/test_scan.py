@@ -37,7 +37,7 @@ images:
       - {type: cyclonedx}
       - {type: vuln, maxSeverity: medium, maxAge: 7d}
 """
-DENIED, FOUND, BAD_INPUT = 3, 1, 2
+DENIED, FOUND, BAD_INPUT = 3, 4, 2
 
 
 @dataclass(frozen=True)
