@@ -68,7 +68,7 @@ def secret_in(path: str, raw: bytes) -> tuple[str, str] | None:
     name = path.rpartition("/")[2]
     found = _private_key(path, name, raw) if _KEY_MARK in raw else None
     # Most files of an image are of packages: of these nothing else is looked for.
-    if found is None and not path.startswith(_PACKAGED):
+    if found is None and not path.startswith(_PACKAGED) and "-packages/" not in path:
         found = _other(path, name, raw)
     return None if found is None or _PUBLIC & set(path.split("/")[:-1]) else found
 
