@@ -12,6 +12,8 @@ where something was found that the recipe of --recipe does not except.
 """
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from imagekit.check.static.static_check import CheckedImage
     from imagekit.oci.location import LocatedReference
     from imagekit.oci.reference import PinnedReference
-    from imagekit.oci.registry.ports import RegistryWriter
+    from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
     from imagekit.recipe.check_key import FindingException
     from imagekit.signatures.ports import Signer
 
@@ -65,8 +67,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.registry import connect
 
     folder = _folder(arguments.image)
-    if arguments.attest and folder is not None:
-        raise UsageError("--attest is for images, and not for folders")
+    file = Path(arguments.image.removeprefix("oci:").partition(":")[0])
+    if arguments.attest and (folder is not None or file.is_file()):
+        raise UsageError("--attest is for images of a registry or layout, and not for folders")
     signer = signer_of(arguments) if arguments.attest else None
     wanted = None if folder is not None else _wanted(arguments.image)
     exceptions = _exceptions(arguments)
@@ -74,8 +77,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if wanted is None:
         checked = with_exceptions(check_tree(tree_of_folder(folder or Path())), exceptions)
     else:
-        reader = connect.reader(wanted.location, registry_of(arguments))
-        image, tree = tree_of_reference(reader, wanted.reference, progress=console.progress)
+        with _reader(wanted, arguments) as reader:
+            image, tree = tree_of_reference(reader, wanted.reference, progress=console.progress)
         checked = with_exceptions(check_tree(tree), exceptions)
         name = wanted.location.shown(str(image))
         if signer is not None and checked.passed:
@@ -83,6 +86,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             attached = _attest(writer, image, checked, signer=signer)
     console.result("\n".join(_lines(checked, attached)), _document(name, checked, attached))
     return 0 if checked.passed else VerificationError.exit_code
+
+
+@contextmanager
+def _reader(
+    wanted: "LocatedReference", arguments: argparse.Namespace
+) -> "Iterator[RegistryReader]":
+    """Open where an image is: an archive of a layout is read as the layout is."""
+    from imagekit.oci.archive import open_archive
+    from imagekit.oci.location import LayoutLocation
+    from imagekit.oci.registry import connect
+
+    location = wanted.location
+    if isinstance(location, LayoutLocation) and location.path.is_file():
+        with open_archive(location.path) as archive:
+            yield archive.registry
+    else:
+        yield connect.reader(location, registry_of(arguments))
 
 
 def _folder(text: str) -> Path | None:

@@ -1,6 +1,7 @@
 """``imagekit check``: what is found in an image, and whether that is signed."""
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,20 @@ def test_that_nothing_was_found_is_signed(tmp_path: Path, monkeypatch: pytest.Mo
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)["attestation"].startswith("sha256:")
     assert SELF_CONTAINED in imagekit(tmp_path, "inspect", IMAGE, "--json").stdout
+
+
+def test_an_archive_is_read_as_its_layout(tmp_path: Path) -> None:
+    """Its members in any order, nothing unpacked."""
+    _planted(tmp_path, FAULTS["setuid"])
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        for name in ("blobs", "index.json", "oci-layout"):
+            tar.add(tmp_path / "images" / name, name)
+
+    said = imagekit(tmp_path, "check", "oci:images.tar:app:1", "--json")
+
+    assert said.returncode == 4, said.stderr
+    assert [one["code"] for one in json.loads(said.stdout)["findings"]] == ["IK301"]
+    assert imagekit(tmp_path, "check", "oci:images.tar:app:1", "--attest").returncode == 64
 
 
 @pytest.mark.parametrize(
