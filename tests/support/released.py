@@ -18,7 +18,7 @@ from imagekit.oci.types import Manifest
 from imagekit.publish.own_policy import own_policy
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.own import own_statements
-from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
+from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SELF_CONTAINED, SLSA_PROVENANCE
 from imagekit.signatures.ports import Signer
 from imagekit.signatures.release import RELEASE
 from imagekit.verify.verify import verify
@@ -33,6 +33,7 @@ steps:
 tags: {immutable: ["{version}"], moving: [latest]}
 """
 """What is published: needs no tool, and has a tag of each kind."""
+_PROOFS = {COSIGN_SIGN, CYCLONEDX, RELEASE, SELF_CONTAINED, SLSA_PROVENANCE}
 TAGS = ("1.0.0", "latest")
 
 
@@ -68,7 +69,7 @@ def complete(
     assert image.digest == moving.digest
     own = own_statements(reader, PinnedReference(repository, image.digest), signer)
     kinds = Counter(entry.statement.predicate_type for entry in own)
-    assert set(kinds) == {COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE, RELEASE}, destination
+    assert set(kinds) == _PROOFS, destination
     assert max(kinds.values()) <= publishers, (destination, kinds)
     found = reader.manifest(legacy_tag(image))
     legacy = parse_manifest(found.raw, found.media_type)
