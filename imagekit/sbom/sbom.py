@@ -41,6 +41,7 @@ from imagekit.oci.types import (
 from imagekit.progress import Advanced, Progress, silent
 from imagekit.recipe.recipe import Recipe
 from imagekit.sbom.contents import Component, Kind, LayerFiles, Sbom, Subject
+from imagekit.sbom.sbom_options import SbomOptions
 from imagekit.sbom.text import clean
 
 if TYPE_CHECKING:
@@ -126,21 +127,27 @@ def index_sbom(name: str, version: str, *, digest: Digest, images: Sequence[Desc
     )
 
 
-def render(sbom: Sbom) -> bytes:
-    """Write an SBOM as CycloneDX 1.6 JSON.
-
-    Raises:
-        DocumentError: the image states what CycloneDX cannot hold.
-    """
-    from importlib.metadata import PackageNotFoundError, version
-
+def render(sbom: Sbom, options: SbomOptions | None = None) -> bytes:
+    """Write an SBOM as CycloneDX JSON: see ``cyclonedx_json``."""
     from imagekit.sbom.cyclonedx import cyclonedx_json
 
+    return cyclonedx_json(sbom, tool_version=_own_version(), options=options)
+
+
+def render_spdx(sbom: Sbom, options: SbomOptions | None = None) -> bytes:
+    """Write an SBOM as SPDX 3.0.1 JSON: see ``spdx3_json``."""
+    from imagekit.sbom.spdx3 import spdx3_json
+
+    return spdx3_json(sbom, tool_version=_own_version(), options=options)
+
+
+def _own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        number = version("imagekit")
+        return version("imagekit")
     except PackageNotFoundError:
-        number = "0"
-    return cyclonedx_json(sbom, tool_version=number)
+        return "0"
 
 
 def catalogue_image(
