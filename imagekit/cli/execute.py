@@ -4,6 +4,8 @@ Only the module of the command that is asked for is imported.
 """
 
 import sys
+from collections.abc import Collection
+from types import ModuleType
 
 from imagekit.cli.console import PROGRESS_FORMS, Console, ProgressForm
 from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
@@ -48,11 +50,20 @@ def _dispatch(words: list[str], console: Console) -> int:
     module = command_module(words[0])
     command = command_parser(words[0])
     mine, passed = _split(words[1:])
-    arguments = command.parse_args(mine)
+    arguments = command.parse_args(_with_verb(mine, command.verbs(), module))
     arguments.passed = passed
     console.json, console.progress_form = arguments.json, arguments.progress
     console.verbose = arguments.verbose
     return int(module.run(arguments, console))
+
+
+def _with_verb(words: list[str], verbs: Collection[str], module: ModuleType) -> list[str]:
+    """Return the words with the verb that the command means where none is named."""
+    default = getattr(module, "DEFAULT_VERB", "")
+    first = next((word for word in words if not word.startswith("-") or word == "-"), "")
+    if not default or first in verbs or not first:
+        return words
+    return [default, *words]
 
 
 def _without_command(words: list[str], console: Console) -> int:

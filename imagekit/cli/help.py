@@ -16,7 +16,7 @@ COMMANDS = {
     "logs": "show the log of the last build",
     "images": "list the images of the local image store",
     "prune": "remove old images, layers, logs and downloads of builds",
-    "sbom": "write the CycloneDX SBOM of an image or folder",
+    "sbom": "write, show and compare what images are made of",
     "check": "show what keeps an image from being self-contained",
     "scan": "find known vulnerabilities of an image, or of a whole registry",
     "publish": "build, test, push, attest, sign, verify, and only then tag",

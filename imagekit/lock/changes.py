@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from imagekit.documents.markdown import table
 from imagekit.documents.quantity import count
 from imagekit.lock.lock import Lock, LockedPlatform, LockedTree
 from imagekit.oci.digest import Digest
@@ -76,18 +77,13 @@ def summary(found: Sequence[LockChange]) -> str:
 
 def markdown(found: Sequence[LockChange]) -> str:
     """Return a table in Markdown, for the text of a merge request."""
-    lines = ["| where | what | name | before | after |", "| --- | --- | --- | --- | --- |"]
-    for change in found:
-        where = f"{change.platform} {change.stage}".strip()
-        cells = [where, change.what, change.name, change.before, change.after]
-        lines.append(f"| {' | '.join(_cell(text) for text in cells)} |")
-    return "\n".join(lines) if found else "Nothing changed."
-
-
-def _cell(text: str) -> str:
-    """Return a text as a cell that holds nothing but it: locks are written by anybody."""
-    shown = "".join(c if c.isalnum() or c in " -+.:~/=_" else f"&#{ord(c)};" for c in text)
-    return shown.replace("_", "\\_").replace("~", "\\~")
+    if not found:
+        return "Nothing changed."
+    rows = [
+        [f"{each.platform} {each.stage}".strip(), each.what, each.name, each.before, each.after]
+        for each in found
+    ]
+    return "\n".join(table(["where", "what", "name", "before", "after"], rows))
 
 
 def _date_change(before: Lock | None, after: Lock | None) -> Iterator[LockChange]:

@@ -46,6 +46,7 @@ from imagekit.sbom.text import clean
 
 if TYPE_CHECKING:
     from imagekit.sbom.catalogue_cache import CatalogueCache
+    from imagekit.sbom.sbom_listing import SbomListing
 
 STAGE = "sbom"
 _MAX_TITLE = 200
@@ -139,6 +140,14 @@ def render_spdx(sbom: Sbom, options: SbomOptions | None = None) -> bytes:
     from imagekit.sbom.spdx3 import spdx3_json
 
     return spdx3_json(sbom, tool_version=_own_version(), options=options)
+
+
+def listing_of(sbom: Sbom) -> "SbomListing":
+    """Return what an SBOM lists, as any reader of its document does."""
+    from imagekit.sbom.cyclonedx import cyclonedx_document
+    from imagekit.sbom.sbom_listing import listing
+
+    return listing(cyclonedx_document(sbom, tool_version=_own_version()))
 
 
 def _own_version() -> str:

@@ -87,6 +87,7 @@ _REALM: Text[str] = Text(
     max_length=255,
     examples=("auth.example.org",),
 )
+_PARTY: Final = _Kind(shape=plain("NAME <EMAIL or URL>"))
 KINDS: Final[Mapping[str, _Kind]] = {
     "policy": _FILE,
     "policy-key": _Kind(
@@ -104,6 +105,8 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "as": _Kind(shape=plain("HOST/PREFIX")),
     "stage-to": _Kind(shape=plain("[KIND:]PATH"), below=_stage),
     "builder": _Kind(shape=plain("a URI")),
+    "sbom-author": _PARTY,
+    "sbom-manufacturer": _PARTY,
     "consumers": _FILE,
     "recipes": _FILE,
     "mirrors": _Kind(

@@ -48,6 +48,8 @@ KEYS: Final = (
     Key(name="as", text="what a layout's images are named by: HOST/PREFIX", group="destination"),
     Key(name="stage-to", text="the place that stage writes to: [KIND:]PATH"),
     Key(name="builder", text="the builder that the provenance of publish names"),
+    Key(name="sbom-author", text="who makes SBOMs: NAME <EMAIL or URL>"),
+    Key(name="sbom-manufacturer", text="the organization that makes SBOMs: NAME <EMAIL or URL>"),
     Key(name="consumers", text="the file of who must accept an image before it is tagged"),
     Key(name="recipes", text="the folder in which recipes find each other", free=True),
     Key(name="mirrors", text="where distributions are got from: NAME=URL for each"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
+from imagekit.cli.image_words import image_or_no_folder
 from imagekit.cli.options import (
     add_recipes,
     add_registry_options,
@@ -26,12 +27,11 @@ from imagekit.cli.options import (
     registry_of,
     signer_of,
 )
-from imagekit.errors import InputError, InvalidReferenceError, UsageError, VerificationError
+from imagekit.errors import InputError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from imagekit.check.static.portability_finding import PortabilityFinding
     from imagekit.check.static.static_check import CheckedImage
-    from imagekit.oci.location import LocatedReference
     from imagekit.oci.reference import PinnedReference
     from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
     from imagekit.recipe.check_key import FindingException
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.attest and (folder is not None or file.is_file()):
         raise UsageError("--attest is for images of a registry or layout, and not for folders")
     signer = signer_of(arguments) if arguments.attest else None
-    wanted = None if folder is not None else _wanted(arguments.image)
+    wanted = None if folder is not None else image_or_no_folder(arguments.image)
     exceptions = _exceptions(arguments)
     attached, name = "", str(folder)
     if wanted is None:
@@ -114,20 +114,6 @@ def _folder(text: str) -> Path | None:
             f"{folder} is an OCI layout", hint=f"name an image of it: oci:{folder}:NAME:TAG"
         )
     return folder
-
-
-def _wanted(text: str) -> "LocatedReference":
-    from imagekit.oci.location import parse_located
-
-    try:
-        return parse_located(text)
-    except InvalidReferenceError as error:
-        if text.startswith("oci:") or not text.startswith((".", "/")):
-            raise
-        raise InputError(
-            f"there is no folder {text}",
-            hint="name a root file system, HOST/NAME:TAG or oci:FOLDER:NAME:TAG",
-        ) from error
 
 
 def _exceptions(arguments: argparse.Namespace) -> "tuple[FindingException, ...]":

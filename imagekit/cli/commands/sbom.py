@@ -1,92 +1,46 @@
-"""Write the CycloneDX 1.6 SBOM of an image or folder.
+"""Write, show and compare what images are made of.
 
-imagekit sbom registry.example.org/apps/solver:2.1
-imagekit sbom oci:images:apps/solver:2.1 -o solver.cdx.json
-imagekit sbom /srv/rootfs
+  imagekit sbom registry.example.org/apps/solver:2.1         the document, on stdout
+  imagekit sbom oci:images:apps/solver:2.1 -o solver.cdx.json
+  imagekit sbom show solver.cdx.json --by licence
+  imagekit sbom diff registry.example.org/apps/solver:2.0 registry.example.org/apps/solver:2.1
+
+Without a verb it is `write`. `imagekit sbom VERB --help` explains each of them.
 """
 
 import argparse
-import json
-from pathlib import Path
+import importlib
+from types import ModuleType
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options, registry_of
-from imagekit.errors import InputError, InvalidReferenceError
-from imagekit.oci.location import LocatedReference, parse_located
-from imagekit.sbom.contents import Sbom
+
+DEFAULT_VERB = "write"
+VERBS = {
+    DEFAULT_VERB: "write the SBOM of an image or folder, as CycloneDX or SPDX",
+    "show": "show what an SBOM, image or folder lists",
+    "diff": "show what differs between two of them",
+}
+"""Each verb has a module of its own, ``sbom_VERB``, with ``configure`` and ``run``."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``imagekit sbom``."""
-    parser.add_argument(
-        "image", metavar="IMAGE-or-REFERENCE-or-FOLDER", help="an image, or a root file system"
-    )
-    parser.add_argument(
-        "--output", "-o", type=Path, metavar="FILE", help="write it there instead of to stdout"
-    )
-    add_registry_options(parser)
+    """Declare the words of the command."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
+    for name, text in VERBS.items():
+        module = _module(name)
+        verb = verbs.add_parser(
+            name,
+            help=text,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.configure(verb)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Run ``imagekit sbom``.
-
-    Raises:
-        InputError: there is no such folder, and it is no reference either.
-        ImagekitError: the image cannot be read or catalogued.
-    """
-    from imagekit.files import is_stdout
-    from imagekit.sbom.sbom import render
-
-    sbom = _catalogued(arguments, console)
-    raw = render(sbom)
-    for note in sbom.notes:
-        console.note(f"  ! {note}")
-    if arguments.output is None or is_stdout(arguments.output):
-        console.copied(raw.decode(), json.loads(raw))
-        return 0
-    _write(arguments.output, raw)
-    console.result(
-        f"{arguments.output}: {sbom.summary}",
-        {
-            "schema": 1,
-            "file": str(arguments.output),
-            "subject": sbom.subject.name,
-            "digest": sbom.subject.digest or None,
-            "components": len(sbom.components),
-            "notes": list(sbom.notes),
-        },
-    )
-    return 0
+    """Run the verb."""
+    return int(_module(arguments.verb).run(arguments, console))
 
 
-def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
-    from imagekit.oci.registry import connect
-    from imagekit.sbom.sbom import catalogue_folder, catalogue_reference
-
-    folder = Path(arguments.image)
-    if not arguments.image.startswith("oci:") and folder.is_dir():
-        return catalogue_folder(folder, progress=console.progress)
-    wanted = _wanted(arguments.image)
-    reader = connect.reader(wanted.location, registry_of(arguments))
-    return catalogue_reference(reader, wanted.reference, progress=console.progress)
-
-
-def _wanted(text: str) -> LocatedReference:
-    try:
-        return parse_located(text)
-    except InvalidReferenceError as error:
-        if text.startswith("oci:") or not text.startswith((".", "/")):
-            raise
-        raise InputError(
-            f"there is no folder {text}",
-            hint="name a root file system, an OCI layout, HOST/NAME:TAG or oci:FOLDER:NAME:TAG",
-        ) from error
-
-
-def _write(path: Path, raw: bytes) -> None:
-    from imagekit.files import write_output
-
-    try:
-        write_output(path, raw)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"imagekit.cli.commands.sbom_{verb}")

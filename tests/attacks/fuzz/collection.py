@@ -6,7 +6,7 @@ from tests.attacks.fuzz.target import Target
 
 _MODULES = {
     "documents": (
-        "release",
+        "release", "cyclonedx",
         "strictjson", "manifest", "index", "config", "descriptor", "bundle", "statement",
         "envelope", "payload", "record",
     ),

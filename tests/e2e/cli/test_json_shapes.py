@@ -47,6 +47,11 @@ kind: PolicyTest
 policy: policy.yaml
 cases: [{name: it is signed, reference: "localhost/hello:1.0.0", evidence: evidence, expect: allow}]
 """
+LISTED = """\
+{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"type": "library", "name": "a",
+ "version": "1", "licenses": [{"license": {"id": "MIT"}}],
+ "properties": [{"name": "imagekit:origin", "value": "recipe"}]}]}
+"""
 NODES = """\
 apiVersion: imagekit/v1
 kind: ImagePolicy
@@ -68,6 +73,8 @@ CASES = {
     "logs": ["logs"],
     "prune": ["prune", "--keep", "1", "--dry-run"],
     "sbom": ["sbom", IMAGE, "-o", "sbom.json"],
+    "sbom show": ["sbom", "show", "listed.json"],
+    "sbom diff": ["sbom", "diff", "sbom.json", "listed.json"],
     "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
     "check": ["check", IMAGE],
     "scan": ["scan", VULNERABLE, "--db", "advisories", "--fail-on", "high"],
@@ -154,6 +161,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cases.yaml").write_text(TABLE)
     (folder / "nodes.yaml").write_text(NODES)
     _vulnerable(folder)
+    (folder / "listed.json").write_text(LISTED)
     (folder / "root").mkdir()
     (folder / "imagekit.toml").write_text('recipes = "."\n')
     return folder

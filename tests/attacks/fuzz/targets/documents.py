@@ -23,6 +23,9 @@ from imagekit.oci.types import (
     Manifest,
 )
 from imagekit.progress import Command, Done, Note, OutputLine
+from imagekit.sbom.sbom_diff import diff_document, diff_markdown, diff_sboms, diff_text
+from imagekit.sbom.sbom_listing import SbomListing, parse_listing
+from imagekit.sbom.sbom_views import by_licence, group_lines, tree_lines
 from imagekit.signatures.bundle import CertificateBundle, key_bundle_bytes, parse_bundle
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import (
@@ -51,6 +54,29 @@ _CONFIG = {
     "size": 2,
     "annotations": {"a": "b"},
 }
+_SBOM = {
+    "bomFormat": "CycloneDX",
+    "specVersion": "1.6",
+    "metadata": {
+        "component": {"bom-ref": "i", "name": "image", "version": "1", "type": "container"}
+    },
+    "components": [
+        {
+            "bom-ref": "a",
+            "type": "library",
+            "group": "g",
+            "name": "libc6",
+            "version": "2.36",
+            "purl": "pkg:deb/debian/libc6@2.36?arch=amd64",
+            "licenses": [{"license": {"id": "MIT"}}, {"license": {"name": "own"}}],
+            "hashes": [{"alg": "SHA-256", "content": "ab"}],
+            "properties": [{"name": "imagekit:origin", "value": "base"}],
+            "components": [{"name": "b", "licenses": [{"expression": "MIT OR Zlib"}]}],
+        }
+    ],
+    "dependencies": [{"ref": "i", "dependsOn": ["a"]}, {"ref": "a", "dependsOn": ["a", "i"]}],
+}
+_NOTHING_LISTED = SbomListing(title="nothing", components=())
 _LAYER = _CONFIG | {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": 1000}
 _MANIFEST = {
     "schemaVersion": 2,
@@ -215,7 +241,20 @@ def _certificate(material: object) -> dict[str, object]:
     return document
 
 
+def _cyclonedx(data: bytes) -> None:
+    """Read, compared with itself, with nothing, and shown: one line for each component."""
+    sbom = parse_listing(data)
+    same(diff_sboms(sbom, sbom).changes, ())
+    diff = diff_sboms(_NOTHING_LISTED, sbom)
+    same(len(diff.changes), len(sbom.components))
+    for text in (diff_text(diff), diff_markdown(diff), *group_lines(by_licence(sbom))):
+        same("".join(filter(str.isprintable, text.replace("\n", ""))), text.replace("\n", ""))
+    strictjson.dumps(diff_document(diff))
+    same(len(list(tree_lines(sbom))) >= len(sbom.components), True)
+
+
 TARGETS = {
+    "cyclonedx": Target(check=_cyclonedx, seeds=documents(_SBOM), json=True),
     "strictjson": Target(
         check=_strictjson,
         seeds=documents(_MANIFEST, [1, 2.5, "é", None, True, -1e10], "a\ud83d\ude00b"),

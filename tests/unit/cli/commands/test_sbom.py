@@ -55,3 +55,73 @@ def test_a_database_that_is_not_read_is_noted(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     for name in databases:
         assert str(Path(name).parent) in said.stderr, name
+
+
+def _package(folder: Path, version: str, licence: str) -> None:
+    place = folder / PACKAGES / "solver.dist-info"
+    place.mkdir(parents=True)
+    text = f"Metadata-Version: 2.1\nName: solver\nVersion: {version}\nLicense: {licence}\n\n"
+    (place / "METADATA").write_text(text)
+
+
+def test_a_folder_and_a_document_are_compared(tmp_path: Path) -> None:
+    """Whatever each side is; under --json as a document."""
+    _package(tmp_path / "old", "1.0", "MIT")
+    _package(tmp_path / "new", "2.0", "BSD-3-Clause")
+    assert imagekit(tmp_path, "sbom", "old", "-o", "old.json").returncode == 0
+
+    text = imagekit(tmp_path, "sbom", "diff", "old.json", "new")
+    made = imagekit(tmp_path, "sbom", "diff", "old.json", "new", "--format", "json")
+
+    assert "solver  1.0 -> 2.0  licence: MIT -> BSD-3-Clause" in text.stdout, text.stderr
+    assert json.loads(made.stdout)["summary"] == "1 changed (1 of another licence)"
+
+
+def test_an_sbom_is_shown_in_four_ways(tmp_path: Path) -> None:
+    """Of a folder or of a document."""
+    _package(tmp_path / "root", "1.0", "MIT")
+    ways = {
+        "table": "pypi\tsolver\t1.0\tMIT\t",
+        "licence": "MIT: 1 component\n  solver 1.0",
+        "origin": "unknown, pypi: 1 component\n  solver 1.0",
+        "tree": "solver 1.0",
+    }
+
+    for way, text in ways.items():
+        said = imagekit(tmp_path, "sbom", "show", "root", "--by", way)
+        assert said.stdout == f"{text}\n", said.stderr
+
+
+def test_the_profile_wants_a_creator(tmp_path: Path) -> None:
+    """By option or by imagekit.toml; before anything is read."""
+    _package(tmp_path / "root", "1.0", "MIT")
+
+    refused = imagekit(tmp_path, "sbom", "root", "--profile", "bsi")
+    made = imagekit(
+        tmp_path, "sbom", "root", "--profile", "bsi", IMAGEKIT_SBOM_MANUFACTURER="HPC <a@b.org>"
+    )
+
+    assert refused.returncode == 2
+    assert "--manufacturer" in refused.stderr
+    assert json.loads(made.stdout)["specVersion"] == "1.7", made.stderr
+
+
+def test_formats_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
+    """--spec is of CycloneDX; SPDX alone is written."""
+    _package(tmp_path / "root", "1.0", "MIT")
+
+    refused = imagekit(tmp_path, "sbom", "root", "--format", "spdx3", "--spec", "1.7")
+    made = imagekit(tmp_path, "sbom", "root", "--format", "spdx3")
+
+    assert refused.returncode == 64
+    assert "@graph" in json.loads(made.stdout), made.stderr
+
+
+def test_a_file_that_is_no_sbom_is_refused_with_its_name(tmp_path: Path) -> None:
+    """SPDX 2 is JSON, too."""
+    (tmp_path / "a.json").write_text('{"spdxVersion": "SPDX-2.3"}')
+
+    said = imagekit(tmp_path, "sbom", "show", "a.json")
+
+    assert said.returncode == 2
+    assert "a.json is not CycloneDX" in said.stderr
