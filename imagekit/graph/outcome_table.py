@@ -37,6 +37,8 @@ class OutcomeRow(Struct, frozen=True, kw_only=True):
     message: str = ""
     """Why it failed, or because of what it was skipped."""
     reference: str = ""
+    changes: str = ""
+    """What a release changes since the one before it."""
     exit_code: int = 0
 
 
@@ -109,6 +111,7 @@ def markdown_table(rows: Sequence[OutcomeRow]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for row in rows:
         last = f"`{row.reference}`" if row.reference else _escaped(row.message)
+        last += f", {_escaped(row.changes)}" if row.changes else ""
         cells = (row.status, f"{_escaped(row.name)} {_escaped(row.version)}")
         yield f"| {' | '.join(cells)} | {row.seconds:.1f} | {last} |"
     yield ""
@@ -170,6 +173,7 @@ def _row(fields: Fields, *, failure: Fields) -> OutcomeRow:
         seconds=_number(fields, "seconds"),
         message=_plain(message),
         reference=_plain(fields.optional_text("reference")),
+        changes=_plain(fields.optional_text("changes")),
         exit_code=int(_number(failure, "exit_code")),
     )
 

@@ -70,8 +70,10 @@ from imagekit.publish.known_release import (
 from imagekit.publish.own_policy import own_policy, require
 from imagekit.publish.published import PublishedImage, Status
 from imagekit.publish.push import Uploaded, claim_tags, move_tags, push, upload
+from imagekit.publish.since_last import changes_annotation, changes_since_last, told_changes
 from imagekit.recipe.recipe import Recipe, Tags
 from imagekit.sbom.complete_needs import complete_needs
+from imagekit.sbom.sbom_options import SbomOptions
 from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.sign_release import release, release_sequence
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
     from imagekit.oci.registry.kept import KeptContent
     from imagekit.publish.ahead import Proceed
     from imagekit.sbom.contents import Sbom
+    from imagekit.sbom.sbom_diff import SbomDiff
 
 
 class PublishOptions(Struct, frozen=True, kw_only=True):
@@ -100,6 +103,8 @@ class PublishOptions(Struct, frozen=True, kw_only=True):
     """Of a recipe of several platforms only the index is made, of images that are there."""
     signed_for: tuple[str, ...] = ()
     """Tags that the image is signed for beside its own: those of the index that names it."""
+    sbom: SbomOptions = field(default_factory=SbomOptions)
+    """In whose name SBOMs are written."""
     consumers: tuple[Consumer, ...] = ()
     """Who must accept the image before any of its tags is written."""
 
@@ -282,12 +287,13 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         # The build took a while: what was read before it may have changed.
         look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self.session(pushed.reference, pushed.manifest, look)
-        self._attest(session, image, sbom=sbom, needs=needs)
+        changes = self._attest(session, image, sbom=sbom, needs=needs)
         attest_check(session, checked.checked, self.clock)
-        written = self.sign(session)
-        return self.finish(
+        written = self.sign(session, changes=changes)
+        finished = self.finish(
             session, pushed.manifest, written, tags=self.recipe.tags, status="published"
         )
+        return replace(finished, changes=told_changes(changes))
 
     def complete(self, existing: PinnedReference, look: RegistrySnapshot) -> PublishedImage:
         """Write what is missing of a release that is there, if it is of this recipe."""
@@ -391,9 +397,10 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         """Attach the SBOM again where it or its attestation was lost."""
         if any(own.statement.predicate_type == CYCLONEDX for own in session.own):
             return
-        from imagekit.sbom.sbom import sbom_of_reference
+        from imagekit.sbom.sbom import catalogue_reference, render
 
-        self.attest_sbom(session, sbom_of_reference(session.look, session.image))
+        sbom = catalogue_reference(session.look, session.image)
+        self.attest_sbom(session, render(sbom, self.options.sbom))
 
     def _needs_again(self, session: SigningSession) -> None:
         """Attach what the image needs where it was lost, or was never said."""
@@ -408,12 +415,14 @@ class PublishWork(Struct, frozen=True, kw_only=True):
 
     def _attest(
         self, session: SigningSession, built: BuiltImage, *, sbom: "Sbom", needs: Needs | None
-    ) -> None:
+    ) -> "SbomDiff | None":
+        """Attach and attest what the image is, and return what it changes."""
         from imagekit.sbom.sbom import render
 
         self.progress(Started(stage="attest"))
         began = time.monotonic()
-        self.attest_sbom(session, render(sbom))
+        raw = render(sbom, self.options.sbom)
+        self.attest_sbom(session, raw)
         if needs is not None:
             session.attach_needs(needs)
         statement = provenance(
@@ -443,6 +452,10 @@ class PublishWork(Struct, frozen=True, kw_only=True):
                 seconds=time.monotonic() - began,
             )
         )
+        changes = changes_since_last(session, self.recipe.tags, raw)
+        if changes is not None:
+            self.progress(Note(message=told_changes(changes)))
+        return changes
 
     def attest_sbom(self, session: SigningSession, sbom: bytes) -> None:
         """Attach an SBOM and attest to it."""
@@ -457,14 +470,17 @@ class PublishWork(Struct, frozen=True, kw_only=True):
             )
         )
 
-    def sign(self, session: SigningSession, *, quiet: bool = False) -> tuple[Attached, ...]:
+    def sign(
+        self, session: SigningSession, *, quiet: bool = False, changes: "SbomDiff | None" = None
+    ) -> tuple[Attached, ...]:
         """Sign image and release, and write all that is attached to the image."""
         began = time.monotonic()
         if not quiet:
             self.progress(Started(stage="sign", detail=str(self.signer)))
         tags = self.recipe.tags.all
         session.sign((*tags, *self.options.signed_for))
-        release(session, tags=tags, memory=self.memory)
+        told = changes_annotation(changes)
+        release(session, tags=tags, memory=self.memory, annotations=told)
         written = session.write()
         if not quiet:
             two = any(artifact.kind == LEGACY for artifact in written)

@@ -299,4 +299,4 @@ class IndexWork(PublishWork, frozen=True, kw_only=True):
         sbom = index_sbom(
             self.recipe.name, self.recipe.version, digest=session.image.digest, images=entries
         )
-        self.attest_sbom(session, render(sbom))
+        self.attest_sbom(session, render(sbom, self.options.sbom))

@@ -24,5 +24,7 @@ class PublishedImage(Struct, frozen=True, kw_only=True):
     ``stale`` where it was built from something else than a build would use now."""
     moved: tuple[str, ...] = ()
     """What is another one since a stale image was built."""
+    changes: str = ""
+    """What it changes since the release before it, in one line; empty where that is not known."""
     written: tuple[str, ...] = ()
     """What was attached now: ``bundle``, ``legacy``, ``sbom`` ..."""

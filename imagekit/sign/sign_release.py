@@ -4,7 +4,7 @@ The next sequence of a set of tags is one more than the highest that their image
 registry, by releases of the same signer, or that the publisher has recorded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from imagekit.errors import DocumentError, NotFoundError, RollbackStoreError
@@ -14,6 +14,7 @@ from imagekit.oci.reference import (
     TaggedReference,
     canonical_name,
 )
+from imagekit.oci.types import NOTHING
 from imagekit.sign.signing import SigningSession, subjects
 from imagekit.signatures.intoto import Statement, StatementSubject
 from imagekit.signatures.release import (
@@ -28,13 +29,20 @@ from imagekit.signatures.release import (
 from imagekit.verify.ports import RollbackStore
 
 
-def release(session: SigningSession, *, tags: Sequence[str], memory: RollbackStore) -> None:
+def release(
+    session: SigningSession,
+    *,
+    tags: Sequence[str],
+    memory: RollbackStore,
+    annotations: Mapping[str, str] = NOTHING,
+) -> None:
     """Sign a release of the image under these tags, unless it has one that names them all.
 
     Args:
         session: the image and its signer.
         tags: the tags that get the image now.
         memory: what this publisher has released before; one that cannot be read is skipped.
+        annotations: stand beside the signed release, for people.
 
     Raises:
         RegistryError: the registry refused or did not answer.
@@ -48,7 +56,8 @@ def release(session: SigningSession, *, tags: Sequence[str], memory: RollbackSto
     highest = max((_highest(session, reference) for reference in tagged), default=0)
     remembered = max((_remembered(memory, image.repository, tag) for tag in tags), default=0)
     sequence = max(highest, remembered) + 1
-    session.attest(_statement(image, tags, sequence=sequence, time=session.clock.now()))
+    statement = _statement(image, tags, sequence=sequence, time=session.clock.now())
+    session.attest(statement, annotations=annotations)
 
 
 def withdrawal(image: PinnedReference, *, reason: str, time: datetime) -> Statement:

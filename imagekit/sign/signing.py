@@ -21,7 +21,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
-from imagekit.oci.types import BUNDLE, PREDICATE_TYPE, Descriptor
+from imagekit.oci.types import BUNDLE, NOTHING, PREDICATE_TYPE, Descriptor
 from imagekit.sign.attach import (
     Artifact,
     Attached,
@@ -140,8 +140,10 @@ class SigningSession:
         if legacy.layers:
             self._added.append(legacy)
 
-    def attest(self, statement: Statement) -> None:
+    def attest(self, statement: Statement, *, annotations: Mapping[str, str] = NOTHING) -> None:
         """Sign a statement about the image, unless one that says the same is there.
+
+        The annotations stand beside it, unsigned.
 
         Two provenances or test results say the same where they differ only in the run and its
         times.
@@ -155,7 +157,7 @@ class SigningSession:
             if same(own.statement, statement):
                 self.keep(statement.predicate_type, own.reference)
                 return
-        self._add_bundle(statement, kind=statement.predicate_type)
+        self._add_bundle(statement, kind=statement.predicate_type, annotations=annotations)
 
     def attach_sbom(self, sbom: bytes) -> None:
         """Attach a CycloneDX document as an artifact of its own."""
@@ -239,7 +241,9 @@ class SigningSession:
         else:
             self.keep(_SIGNATURE, mine[0].reference)
 
-    def _add_bundle(self, statement: Statement, *, kind: str) -> None:
+    def _add_bundle(
+        self, statement: Statement, *, kind: str, annotations: Mapping[str, str] = NOTHING
+    ) -> None:
         bundle = self.signer.bundle(statement_bytes(statement))
         if len(bundle) > MAX_BUNDLE:
             raise DocumentError(
@@ -248,7 +252,9 @@ class SigningSession:
                 code="TOO_LARGE",
             )
         predicate_type = statement.predicate_type
-        self._added.append(_bundle_artifact(bundle, predicate_type, kind=kind, clock=self.clock))
+        artifact = _bundle_artifact(bundle, predicate_type, kind=kind, clock=self.clock)
+        both = {**annotations, **artifact.annotations}
+        self._added.append(replace(artifact, annotations=both))
 
 
 def attest(

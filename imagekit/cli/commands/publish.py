@@ -51,6 +51,7 @@ from imagekit.cli.options import (
     registry_of,
     signer_of,
 )
+from imagekit.cli.sbom_source import sbom_options_of
 from imagekit.oci.destination import Destination
 from imagekit.oci.hostname import is_loopback
 
@@ -143,6 +144,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         registry=registry_of(arguments),
         build=build,
         builder=configured(arguments, "builder") or "",
+        sbom=sbom_options_of(arguments),
         merge=arguments.merge,
         consumers=_consumers(arguments),
     )
@@ -198,5 +200,6 @@ def _result(image: "PublishedImage") -> "RecipeResult":
             "status": image.status,
             "written": list(image.written),
             "moved": list(image.moved),
+            "changes": image.changes,
         },
     )
