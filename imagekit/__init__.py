@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
     from imagekit.recipe.recipe import Recipe
-    from imagekit.sbom.sbom import sbom_of_folder, sbom_of_reference
+    from imagekit.sbom.sbom import sbom_of_reference
+    from imagekit.sbom.unregistered import sbom_of_folder
     from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
     from imagekit.sign.sign import sign_reference as sign_image
     from imagekit.verify.policies import load_unsigned as load_policy
@@ -88,7 +89,7 @@ _HOMES = {
     "open_policy": "verify.policies",
     "parse_reference": "oci.location:parse_located",
     "publish_recipe": "publish.publish_platforms",
-    "sbom_of_folder": "sbom.sbom",
+    "sbom_of_folder": "sbom.unregistered",
     "sbom_of_reference": "sbom.sbom",
     "sign_image": "sign.sign:sign_reference",
     "verify_image": "verify.verify:verify",

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from imagekit.sbom.sbom_listing import SbomListing
     from imagekit.sbom.sbom_options import CycloneDxVersion, SbomOptions, SbomProfile
 
-WORD = "IMAGE-or-FOLDER"
+_STORED = "containers-storage:"
+"""What begins the name of an image in Podman's store (containers-transports(5))."""
+WORD = "IMAGE-FOLDER-or-ARCHIVE"
 LISTED_WORD = "IMAGE-FOLDER-or-FILE"
-LISTED_HELP = "an image, a root file system, or a CycloneDX document of any tool"
+LISTED_HELP = "an image, a root file system, an archive of an image, or CycloneDX of any tool"
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +34,16 @@ def catalogued(text: str, arguments: argparse.Namespace, console: Console) -> Sb
         ImagekitError: the image cannot be read or catalogued.
     """
     from imagekit.oci.registry import connect
-    from imagekit.sbom.sbom import catalogue_folder, catalogue_reference
+    from imagekit.sbom.sbom import catalogue_reference
+    from imagekit.sbom.unregistered import catalogue_archive, catalogue_folder, catalogue_stored
 
+    if text.startswith(_STORED):
+        return catalogue_stored(text.removeprefix(_STORED), progress=console.progress)
     folder = Path(text)
     if not text.startswith("oci:") and folder.is_dir():
         return catalogue_folder(folder, progress=console.progress)
+    if not text.startswith("oci:") and folder.is_file():
+        return catalogue_archive(folder, progress=console.progress)
     wanted = image_or_no_folder(text)
     reader = connect.reader(wanted.location, registry_of(arguments))
     return catalogue_reference(reader, wanted.reference, progress=console.progress)

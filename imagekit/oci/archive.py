@@ -55,6 +55,8 @@ class Archive(Struct, frozen=True, kw_only=True):
     """The file, by the name that a layout's folder has elsewhere."""
     handle: int
     members: Mapping[str, MemberPlace]
+    links: Mapping[str, str] = MappingProxyType({})
+    """Symbolic links and what they say; none where they are not accepted."""
 
     def open(self, digest: Digest) -> AbstractContextManager["MemberReader"]:
         """Open a blob."""
@@ -108,8 +110,12 @@ class MemberReader:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path, *, links: bool = False) -> Iterator[Archive]:
     """Open an archive and check the table of what is in it.
+
+    Args:
+        path: the file.
+        links: whether symbolic links are kept, which older archives of Docker's have.
 
     Raises:
         DocumentError: it is none, damaged or made to mislead (code ``BAD_ARCHIVE``).
@@ -124,17 +130,30 @@ def open_archive(path: Path) -> Iterator[Archive]:
             # reading.
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise RegistryError(f"{path} is not a regular file", hint="pipes are not read")
-            members = _table(handle, path)
-        yield Archive(folder=path, handle=handle, members=MappingProxyType(members))
+            members, found = _table(handle, path, links=links)
+        yield Archive(
+            folder=path,
+            handle=handle,
+            members=MappingProxyType(members),
+            links=MappingProxyType(found),
+        )
     finally:
         os.close(handle)
 
 
-def _table(handle: int, path: Path) -> dict[str, MemberPlace]:
+def _table(
+    handle: int, path: Path, *, links: bool
+) -> tuple[dict[str, MemberPlace], dict[str, str]]:
     source = _Headers(handle, path)
     members: dict[str, MemberPlace] = {}
     folders = set()
+    linked: dict[str, str] = {}
     for entry in entries(source):
+        if links and entry.kind is EntryKind.SYMLINK:
+            linked[entry.path] = entry.target
+            if len(linked) > MAX_MEMBERS:
+                raise source.broken(f"it holds more than {MAX_MEMBERS} links")
+            continue
         _check(entry, source)
         if entry.kind is EntryKind.FOLDER:
             folders.add(entry.path)
@@ -151,7 +170,9 @@ def _table(handle: int, path: Path) -> dict[str, MemberPlace]:
     # Which of both is left after extraction depends on the order of the members.
     if folders & set(members):
         raise source.broken("a path in it is a file and a folder")
-    return members
+    if linked.keys() & (folders | set(members)):
+        raise source.broken("a path in it is a link and something else")
+    return members, linked
 
 
 def _check(entry: TarEntry, source: "_Headers") -> None:

@@ -371,14 +371,15 @@ class LayoutRegistry(LayoutReader, frozen=True):
         return LayoutStore.create(self.store.folder)
 
 
-def entries(folder: Path) -> tuple[Descriptor, ...]:
-    """Return what the layout's index lists, with the names it gives.
+def entries(layout: Path | ReadStore) -> tuple[Descriptor, ...]:
+    """Return what the index of a layout lists, with the names it gives.
 
     Raises:
         RegistryError: the index cannot be read.
         DocumentError: it is none.
     """
-    return _read_index(LayoutStore(folder)).manifests
+    store = LayoutStore(layout) if isinstance(layout, Path) else layout
+    return _read_index(store).manifests
 
 
 def change_index(

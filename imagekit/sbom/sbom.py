@@ -6,37 +6,28 @@ writer. Nothing is unpacked to disk.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
 from imagekit.build.catalogued import Budget
 from imagekit.build.image import BuiltImage, Origin
-from imagekit.errors import DocumentError, InputError, InvalidReferenceError
+from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest
-from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import (
     LAYOUT_HOST,
     PinnedReference,
     Reference,
     Repository,
-    parse_reference,
 )
 from imagekit.oci.registry.host_image import host_image
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import (
-    CONFIG,
-    DOCKER_CONFIG,
-    INDEX_TYPES,
     LAYER_TYPES,
-    MANIFEST_TYPES,
     MAX_MANIFEST,
-    REF_NAME,
     Descriptor,
     History,
     ImageConfig,
-    Index,
 )
 from imagekit.progress import Advanced, Progress, silent
 from imagekit.recipe.recipe import Recipe
@@ -49,6 +40,10 @@ if TYPE_CHECKING:
     from imagekit.sbom.sbom_listing import SbomListing
 
 STAGE = "sbom"
+# containerd and BuildKit know Docker's other two; how a layer is compressed, its bytes say.
+_LAYERS = LAYER_TYPES | {
+    f"application/vnd.docker.image.rootfs.diff.tar{kind}" for kind in ("", ".zstd")
+}
 _MAX_TITLE = 200
 _Item = TypeVar("_Item")
 _VERSION_LABEL = "org.opencontainers.image.version"
@@ -79,18 +74,6 @@ def sbom_of_reference(
         RegistryError: the registry or layout gives no good answer.
     """
     return render(catalogue_reference(reader, reference, progress=progress))
-
-
-def sbom_of_folder(folder: Path, *, progress: Progress = silent) -> bytes:
-    """Return the CycloneDX SBOM of a root file system, or of the one image of an OCI layout.
-
-    Raises:
-        InputError: the folder cannot be read, or is a layout of several images.
-        DocumentError: it holds more than is read of an image.
-        IntegrityError: bytes of the layout are not what their digest says.
-        RegistryError: the layout cannot be read.
-    """
-    return render(catalogue_folder(folder, progress=progress))
 
 
 def index_sbom(name: str, version: str, *, digest: Digest, images: Sequence[Descriptor]) -> Sbom:
@@ -252,72 +235,6 @@ def catalogue_reference(
     return catalogue(layers, subject=_subject(pinned, reference, config))
 
 
-def catalogue_folder(folder: Path, *, progress: Progress = silent) -> Sbom:
-    """Return what a root file system, or the one image of an OCI layout, is made of.
-
-    Raises:
-        InputError: the folder cannot be read, or is a layout of several images.
-        DocumentError: it holds more than is read of an image.
-        IntegrityError: bytes of the layout are not what their digest says.
-        RegistryError: the layout cannot be read.
-    """
-    from imagekit.sbom.catalogue import catalogue, owned_files
-    from imagekit.sbom.folder import read_folder, read_programs
-
-    if (folder / "oci-layout").is_file() and (folder / "blobs").is_dir():
-        return _layout(folder, progress=progress)
-    files = read_folder(folder)
-    files = read_programs(folder, files, owned=owned_files(files))
-    return catalogue([files], subject=Subject(name=folder.resolve().name or "root"))
-
-
-def _layout(folder: Path, *, progress: Progress) -> Sbom:
-    from imagekit.oci.layout import LayoutReader, LayoutStore, entries
-
-    reader = LayoutReader(LayoutStore(folder))
-    images: dict[Digest, Reference] = {}
-    for entry in entries(folder):
-        reference = _entry_reference(entry)
-        if entry.digest not in images and _is_image(reader, entry, reference):
-            images[entry.digest] = reference
-    if len(images) != 1:
-        location = LayoutLocation(folder)
-        names = (location.shown(str(reference)) for reference in list(images.values())[:5])
-        shown = ", ".join(names) or "none"
-        raise InputError(
-            f"the layout {folder} holds {len(images)} images: {shown}",
-            hint=f"name one: oci:{folder}:NAME:TAG",
-        )
-    return catalogue_reference(reader, next(iter(images.values())), progress=progress)
-
-
-def _entry_reference(entry: Descriptor) -> PinnedReference:
-    """Return the entry by its digest, with its name where it has a full one."""
-    repository, tag = Repository(LAYOUT_HOST, "image"), None
-    try:
-        named = parse_reference(entry.annotations.get(REF_NAME, ""))
-        repository, tag = named.repository, named.tag
-    except InvalidReferenceError:
-        # Other tools write a tag only, or nothing.
-        pass
-    return PinnedReference(repository, entry.digest, tag=tag)
-
-
-def _is_image(reader: RegistryReader, entry: Descriptor, reference: PinnedReference) -> bool:
-    """Return whether an entry is an image, and nothing that is attached to one."""
-    from imagekit.oci.codec import parse_manifest
-
-    if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:
-        return False
-    manifest = parse_manifest(reader.manifest(reference).raw, entry.media_type)
-    if manifest.subject is not None or manifest.artifact_type:
-        return False
-    # The fallback tag of referrers is an index of artifacts without platforms.
-    if isinstance(manifest, Index):
-        return any(child.platform is not None for child in manifest.manifests)
-    return manifest.config.media_type in {CONFIG, DOCKER_CONFIG}
-
-
 def _read(
     reader: RegistryReader,
     repository: Repository,
@@ -330,7 +247,7 @@ def _read(
 ) -> LayerFiles:
     from imagekit.sbom.layer_files import read_layer
 
-    if descriptor.media_type not in LAYER_TYPES:
+    if descriptor.media_type not in _LAYERS:
         raise DocumentError(
             f"layer {layer[:19]} is of the media type {descriptor.media_type!r}",
             hint="only layers of container images can be catalogued",

@@ -408,6 +408,15 @@ class Podman(Struct, frozen=True, kw_only=True):
         """
         self._run("pull", "--quiet", name, limit=limit)
 
+    def save(self, image: str, file: Path) -> None:
+        """Write an image of the storage into a file, with its layers as they are unpacked.
+
+        Raises:
+            ToolError: there is no such image, or Podman failed.
+        """
+        words = ("image", "save", "--quiet", "--format", "docker-archive")
+        self._run(*words, "--output", str(file), "--", image, limit=_FILES_SECONDS)
+
     def make_from(self, image: str, product: Path, make: str) -> None:
         """Make a product of an image's root file system.
 

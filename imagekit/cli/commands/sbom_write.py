@@ -3,6 +3,8 @@
   imagekit sbom registry.example.org/apps/solver:2.1
   imagekit sbom oci:images:apps/solver:2.1 -o solver.cdx.json
   imagekit sbom /srv/rootfs --format spdx3
+  imagekit sbom solver.tar                                  docker save, podman save, skopeo copy
+  imagekit sbom containers-storage:localhost/solver:2.1     Podman's store
   imagekit sbom oci:images:apps/solver:2.1 --profile bsi --manufacturer "HPC <sbom@example.org>"
 
 --profile bsi adds what BSI TR-03183-2 wants, in CycloneDX 1.7. What an image does not tell is not
@@ -23,7 +25,9 @@ from imagekit.sbom.sbom_options import FORMATS, PROFILES, VERSIONS, SbomOptions
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the words of the verb."""
-    parser.add_argument("image", metavar=WORD, help="an image, or a root file system")
+    parser.add_argument(
+        "image", metavar=WORD, help="an image, a root file system, or an archive of one image"
+    )
     parser.add_argument(
         "--output", "-o", type=Path, metavar="FILE", help="write it there instead of to stdout"
     )

@@ -13,7 +13,8 @@ from imagekit.oci.codec import manifest_bytes
 from imagekit.oci.layout import LayoutReader, LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, parse_reference
 from imagekit.oci.types import MANIFEST, Descriptor, Manifest
-from imagekit.sbom.sbom import sbom_of_folder, sbom_of_image, sbom_of_reference
+from imagekit.sbom.sbom import sbom_of_image, sbom_of_reference
+from imagekit.sbom.unregistered import sbom_of_folder
 from tests.support.built import STATUS, built_image
 
 

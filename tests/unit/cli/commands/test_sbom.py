@@ -1,9 +1,13 @@
 """``imagekit sbom FOLDER``: what is written of a root file system."""
 
+import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 
 from tests.support.command import imagekit
+from tests.support.exports import member, tar_bytes
 
 PACKAGES = "usr/lib/python3/dist-packages"
 FOLDED = """\
@@ -125,3 +129,40 @@ def test_a_file_that_is_no_sbom_is_refused_with_its_name(tmp_path: Path) -> None
 
     assert said.returncode == 2
     assert "a.json is not CycloneDX" in said.stderr
+
+
+def test_an_archive_is_read_as_the_folder_that_it_was_made_of(tmp_path: Path) -> None:
+    """As docker save writes it; its digest is nobody's, and is left out."""
+    _package(tmp_path / "root", "1.0", "MIT")
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add(tmp_path / "root", arcname=".")
+    diff_id = f"sha256:{hashlib.sha256(layer.getvalue()).hexdigest()}"
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }
+    listed = [{"Config": "c.json", "RepoTags": ["solver:1"], "Layers": ["l.tar"]}]
+    files = {
+        "c.json": json.dumps(config).encode(),
+        "l.tar": layer.getvalue(),
+        "manifest.json": json.dumps(listed).encode(),
+    }
+    (tmp_path / "a.tar").write_bytes(tar_bytes([member(*item) for item in files.items()]))
+
+    shown = imagekit(tmp_path, "sbom", "show", "a.tar")
+    written = imagekit(tmp_path, "sbom", "a.tar", "-o", "a.json", "--json")
+
+    assert shown.stdout == "pypi\tsolver\t1.0\tMIT\t\n", shown.stderr
+    assert json.loads(written.stdout)["digest"] is None
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    """Neither JSON nor a tar file."""
+    (tmp_path / "a.bin").write_bytes(b"nothing")
+
+    said = imagekit(tmp_path, "sbom", "a.bin")
+
+    assert said.returncode == 2
+    assert "a.bin is not an archive" in said.stderr
