@@ -10,6 +10,7 @@ https://github.com/in-toto/attestation/blob/main/spec/predicates/vulns_02.md
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 from msgspec import Struct
 
@@ -29,7 +30,7 @@ from imagekit.verify.conditions.untrusted_json import (
 
 MAX_FOUND = 200_000
 MAX_RATINGS = 100
-_COMMON = by_lower_case("scanner", "result", "metadata", "scanFinishedOn")
+_COMMON = by_lower_case("scanner", "result", "metadata", "scanFinishedOn", "db", "lastUpdate")
 _TRIVY = by_lower_case("Results", "Vulnerabilities", "VulnerabilityID", "Severity", "FixedVersion")
 _GRYPE = by_lower_case("matches", "vulnerability", "id", "severity", "fix", "state")
 _INTOTO = by_lower_case("id", "severity", "method", "score")
@@ -83,7 +84,20 @@ def check_vulnerabilities(
     if condition.max_age is None:
         return None
     finished = moment(exactly(document.object("metadata"), _COMMON), "scanFinishedOn")
-    return age_fault(finished, condition.max_age, now=now, what="the scan for vulnerabilities")
+    fault = age_fault(finished, condition.max_age, now=now, what="the scan for vulnerabilities")
+    return fault or _data_fault(document, condition.max_age, now=now)
+
+
+def _data_fault(document: Fields, limit: timedelta, *, now: Now) -> Refusal | None:
+    """Return that a scan, whenever it was made, knew nothing of what became known lately."""
+    scanner = exactly(document.object("scanner"), _COMMON)
+    # COSIGN_VULN_ATTESTATION_SPEC, "scanner.db.lastUpdate"; in-toto vulns v0.2 has it as well. Many
+    # scanners leave it out.
+    data = exactly(scanner.optional_object("db"), _COMMON)
+    if not data.optional_text("lastUpdate"):
+        return None
+    made = moment(data, "lastUpdate")
+    return age_fault(made, limit, now=now, what="the newest advisory that the scan knew")
 
 
 def _too_bad(vulnerability: _Vulnerability, worst: Severity) -> Refusal:

@@ -4,9 +4,11 @@ The registry is Debian's; what others reported is what Trivy writes.
 """
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +88,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def _advise(site: Site, *, fixed_in: str) -> None:
-    openssl = osv("DEBIAN-CVE-2024-6119", "Debian:12", "openssl", *fixed(fixed_in))
-    export(site.folder / "db", "Debian", [{**openssl, "upstream": ["CVE-2024-6119"]}])
+    openssl = osv(
+        "DEBIAN-CVE-2024-6119",
+        "Debian:12",
+        "openssl",
+        *fixed(fixed_in),
+        upstream=["CVE-2024-6119"],
+        # What is known must be young as well.
+        modified=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    export(site.folder / "db", "Debian", [openssl])
     export(site.folder / "db", "PyPI", [osv("PYSEC-1", "PyPI", "other", *fixed("1"))])
 
 
@@ -101,6 +111,10 @@ def test_a_scan_decides_what_the_policy_says(site: Site) -> None:
     dry = site.document(*scan, "--attest", "--dry-run")
     assert site.verify() == (DENIED, "MISSING_ATTESTATION")
     clean = site.document(*scan, "--attest", *sign)
+    # Of Python's packages nothing is known then.
+    shutil.rmtree(site.folder / "db/PyPI")
+    gap = site.document(*scan, "--attest", *sign, code=BAD_INPUT)
+    assert gap["error"]["code"] == "scan/gaps"
     assert [each["images"][0]["vulnerabilities"] for each in (dry, clean)] == [[], []]
     assert site.verify() == (0, "OK")
     assert site.document(*every)["refused"] == 0

@@ -183,6 +183,37 @@ def test_malformed_reports_are_refused(predicate: Mapping[str, Any]) -> None:
     assert caught.value.code == "BAD_STATEMENT"
 
 
+@pytest.mark.parametrize(
+    ("updated", "code"),
+    [
+        (None, ""),
+        ("", ""),
+        ("2026-11-16T00:00:00Z", ""),
+        ("2026-11-15T23:59:59Z", "STALE_ATTESTATION"),
+        ("2026-11-24T00:00:00Z", "CLOCK"),
+    ],
+)
+def test_a_young_scan_by_old_data_is_old(updated: str | None, code: str) -> None:
+    """It knows nothing of what became known since; where nothing is said, the scan's age counts."""
+    report = _report({"Results": [{}]})
+    scanner = {**report["scanner"], "db": {"lastUpdate": updated}}
+    week = VulnerabilityCondition(max_age=timedelta(days=7))
+
+    assert _code({**report, "scanner": scanner}, week) == code
+
+
+@pytest.mark.parametrize(
+    "database", [[], {"lastUpdate": 5}, {"lastUpdate": "x"}, {"LastUpdate": ""}]
+)
+def test_malformed_data_are_refused(database: object) -> None:
+    """Their age cannot be judged."""
+    report = _report({"Results": [{}]})
+    week = VulnerabilityCondition(max_age=timedelta(days=7))
+
+    with pytest.raises(DocumentError):
+        _code({**report, "scanner": {**report["scanner"], "db": database}}, week)
+
+
 _FOUND = st.lists(
     st.tuples(st.sampled_from(("low", "medium", "high", "critical", "?")), st.booleans()),
     max_size=4,
