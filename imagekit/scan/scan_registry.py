@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from imagekit.clock import Clock
 from imagekit.errors import (
+    AuthError,
     DocumentError,
     ImagekitError,
     InputError,
@@ -48,6 +49,9 @@ MAX_IMAGES = 10_000
 """Most images of one registry that are judged."""
 # What is attached to an image by a tag, and no image: ``sha256-HEX`` and ``sha256-HEX.sig``.
 _ATTACHED = ("sha256-", "sha512-")
+# One repository that this user may not read, or one tag that somebody has spoilt, keeps no other
+# image from being judged.
+_UNREAD = (AuthError, NotFoundError, DocumentError, IntegrityError)
 
 
 class PublishedFinding(Struct, frozen=True, kw_only=True):
@@ -82,7 +86,7 @@ class PublishedImages(Struct, frozen=True, kw_only=True):
 
     images: tuple[ImageTags, ...]
     unread: tuple[str, ...] = ()
-    """Tags that point to no manifest or index, with the reason."""
+    """Repositories and tags that could not be read, with the reason."""
 
 
 def published_images(reader: CatalogReader, destination: Destination) -> PublishedImages:
@@ -97,19 +101,15 @@ def published_images(reader: CatalogReader, destination: Destination) -> Publish
         RegistryError: the registry did not answer.
     """
     found: dict[PinnedReference, list[str]] = {}
-    unread = []
+    unread: list[str] = []
     for repository in _repositories(reader, destination):
-        for tag in reader.tags(repository):
-            if tag.startswith(_ATTACHED):
-                continue
-            tagged = TaggedReference(repository, tag)
+        for tagged in _tags(reader, repository, unread):
             try:
                 digest = reader.resolve(tagged).digest
-            except (NotFoundError, DocumentError, IntegrityError) as error:
-                # One tag that somebody has spoilt keeps no other image from being judged.
+            except _UNREAD as error:
                 unread.append(f"{tagged}: {error.message}")
                 continue
-            found.setdefault(PinnedReference(repository, digest), []).append(tag)
+            found.setdefault(PinnedReference(repository, digest), []).append(tagged.tag)
             if len(found) > MAX_IMAGES:
                 raise InputError(
                     f"there are more than {MAX_IMAGES} images",
@@ -226,6 +226,20 @@ class PublishedScan(Struct, frozen=True, kw_only=True):
             if about and statement.predicate_type == CYCLONEDX:
                 return packages_of_document(statement.predicate)
         return None
+
+
+def _tags(
+    reader: CatalogReader, repository: Repository, unread: list[str]
+) -> Iterator[TaggedReference]:
+    """Yield the tags of images; what keeps them from being read is added to ``unread``."""
+    try:
+        tags = reader.tags(repository)
+    except _UNREAD as error:
+        unread.append(f"{repository}: {error.message}")
+        return
+    for tag in tags:
+        if not tag.startswith(_ATTACHED):
+            yield TaggedReference(repository, tag)
 
 
 def _repositories(reader: CatalogReader, destination: Destination) -> tuple[Repository, ...]:

@@ -18,7 +18,7 @@ well: what is listed as vulnerable would be refused if it were scanned anew, and
 that these must not be used any more.
 
 With --fail-on LEVEL the exit code is 4 where something is found that is as bad, or that nobody
-rates. With --published it is 3 where an image is refused.
+rates. With --published it is 3 where an image is refused, and 6 where one cannot be read.
 """
 
 import argparse

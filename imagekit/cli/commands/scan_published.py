@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import memory_of, policy_of, registry_of, signer_of
-from imagekit.errors import DeniedError, UsageError
+from imagekit.errors import DeniedError, RegistryError, UsageError
 
 if TYPE_CHECKING:
     from imagekit.oci.destination import Destination
@@ -59,8 +59,11 @@ def scan_published(arguments: argparse.Namespace, console: Console) -> int:
             "  ! the policy has no maxSeverity for some of these: their scans decide nothing"
         )
     withdrawn = _withdrawn(findings, destination, signer, arguments=arguments)
-    _print(findings, withdrawn, destination, arguments=arguments, console=console)
-    return DeniedError.exit_code if any(finding.code for finding in findings) else 0
+    shown, document = _shown(findings, withdrawn, destination, arguments=arguments, console=console)
+    console.result(shown, {**document, "unread": list(published.unread)})
+    if any(finding.code for finding in findings):
+        return DeniedError.exit_code
+    return RegistryError.exit_code if published.unread else 0
 
 
 def _findings(
@@ -121,14 +124,15 @@ def _withdrawn(
     return statements
 
 
-def _print(
+def _shown(
     findings: "Sequence[PublishedFinding]",
     withdrawn: Sequence[str | None],
     destination: "Destination",
     *,
     arguments: argparse.Namespace,
     console: Console,
-) -> None:
+) -> tuple[str, dict[str, object]]:
+    """Return the table of what is refused, and the document of all."""
     from imagekit.cli.table import table
 
     refused = [finding for finding in findings if finding.code]
@@ -150,8 +154,7 @@ def _print(
         "withdrawn": done,
         "dry_run": arguments.dry_run,
     }
-    shown = table(_HEADS, rows, terminal=console.out.isatty()) if rows else ""
-    console.result(shown, document)
+    return table(_HEADS, rows, terminal=console.out.isatty()) if rows else "", document
 
 
 def _row(finding: "PublishedFinding", destination: "Destination") -> tuple[str, ...]:

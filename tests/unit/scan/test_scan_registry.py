@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from imagekit.errors import InputError, NotFoundError, RegistryError
+from imagekit.errors import AuthError, InputError, NotFoundError, RegistryError
 from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.policy.condition import Severity, VulnerabilityCondition
@@ -164,7 +164,13 @@ def test_of_a_registry_without_a_list_one_repository_is_named() -> None:
 
 
 class Losing(MemoryRegistry):
-    """A registry in which a tag points to what is not there."""
+    """A registry in which a tag points to what is not there, and a repository is not for us."""
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """Return the tags of a repository; of one only to others."""
+        if repository.path == "apps/secret":
+            raise AuthError(f"{repository}: 403", http_status=403)
+        return super().tags(repository)
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to, as a registry does: by reading it."""
@@ -173,12 +179,16 @@ class Losing(MemoryRegistry):
         return super().resolve(reference)
 
 
-def test_a_spoilt_tag_is_told() -> None:
+def test_what_cannot_be_read_is_told() -> None:
     """And the others are judged."""
     made = World(registry=Losing())
     made.tag("lost", made.image)
+    World(registry=made.registry, repository=Repository.parse("r.site/apps/secret"))
 
     listed = published_images(made.registry, SITE)
 
     assert [each.tags for each in listed.images] == [("1",)]
-    assert listed.unread == ("r.site/apps/demo:lost: r.site/apps/demo:lost does not exist",)
+    assert listed.unread == (
+        "r.site/apps/demo:lost: r.site/apps/demo:lost does not exist",
+        "r.site/apps/secret: r.site/apps/secret: 403",
+    )
