@@ -1,7 +1,9 @@
 """Packages of RPM, from the database of whatever version of it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import msgspec
@@ -20,15 +22,24 @@ from imagekit.sbom.overlay import Root
 from imagekit.sbom.text import clean
 
 _FOLDERS = frozenset({"var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"})
-_NAMES = frozenset({"Packages", "Packages.db", "rpmdb.sqlite"})
+_LOG = "rpmdb.sqlite-wal"
+_LOG_HEADER = 32
+_NAMES = frozenset({"Packages", "Packages.db", "rpmdb.sqlite", _LOG})
 _MAX_DATABASE = 2 << 30
-_MAX_DOCUMENT = 128 << 20
+_MAX_DOCUMENT = 64 << 20
+_MAX_FILES = 16 << 20
+"""Characters of the paths of one package: folders count for each file in them."""
 _KEY = "gpg-pubkey"
+_PARTS = re.compile(r"( and | or |[()])")
+_OPERATORS = {" and ": " AND ", " or ": " OR ", "(": "(", ")": ")"}
 _LICENCES = {
+    "AGPLv3": "AGPL-3.0-only",
+    "AGPLv3+": "AGPL-3.0-or-later",
     "ASL 2.0": "Apache-2.0",
     "Artistic 2.0": "Artistic-2.0",
     "Boost": "BSL-1.0",
     "CC0": "CC0-1.0",
+    "GPL+": "GPL-1.0-or-later",
     "GPLv2": "GPL-2.0-only",
     "GPLv2+": "GPL-2.0-or-later",
     "GPLv3": "GPL-3.0-only",
@@ -66,23 +77,29 @@ class _Header(Struct, frozen=True, omit_defaults=True):
 
 def _extract(file: BinaryIO, size: int) -> bytes:
     """Return one line of JSON for each package, and the last one for what could not be read."""
-    lines: list[bytes] = []
-    kept, fault = 0, ""
+    document, packages, fault = BytesIO(), 0, ""
     try:
         for blob in headers(file, size):
             header = _kept(blob)
             if header is not None and header.name != _KEY:
-                lines.append(msgspec.json.encode(header))
-                kept += len(lines[-1])
-            if kept > _MAX_DOCUMENT or len(lines) > MAX_PACKAGES:
+                document.write(msgspec.json.encode(header) + b"\n")
+                packages += 1
+            if document.tell() > _MAX_DOCUMENT or packages > MAX_PACKAGES:
                 fault = "larger than is read"
                 break
     except (ValueError, UnicodeError, msgspec.MsgspecError) as error:
         fault = str(error)
-    return b"\n".join((*lines, json.dumps(fault).encode()))
+    document.write(json.dumps(fault).encode())
+    return document.getvalue()
+
+
+def _extract_log(_: BinaryIO, size: int) -> bytes:
+    """Return that there are changes in SQLite's write-ahead log, if any are."""
+    return b'"whose last changes are in this log"' if size > _LOG_HEADER else b'""'
 
 
 _RULE = CatalogueRule(_MAX_DATABASE, "skip", extract=_extract)
+_LOG_RULE = CatalogueRule(_MAX_DATABASE, "skip", extract=_extract_log)
 
 
 class RpmPackage(Package, frozen=True, kw_only=True):
@@ -106,11 +123,17 @@ class RpmCataloguer(Cataloguer[RpmPackage]):
     is_database = True
 
     def rule(self, path: str) -> CatalogueRule | None:
-        return _RULE if path.rpartition("/")[0] in _FOLDERS else None
+        folder, _, name = path.rpartition("/")
+        if folder not in _FOLDERS:
+            return None
+        return _LOG_RULE if name == _LOG else _RULE
 
     def packages(self, path: str, raw: bytes, root: Root) -> Iterator[RpmPackage]:
-        *lines, last = raw.split(b"\n")
-        for line in lines:
+        last = b""
+        for line in BytesIO(raw):
+            last = line
+            if not line.endswith(b"\n"):
+                break
             header = msgspec.json.decode(line, type=_Header)
             yield RpmPackage(
                 name=header.name,
@@ -191,11 +214,14 @@ def _names(stated: list[str]) -> str:
 
 def _files(stated: Mapping[int, Any]) -> Iterator[str]:
     """Yield the paths: folders and names apart, or whole as RPM wrote them until version 4."""
-    folders = stated.get(tags.FOLDERS, ())
+    folders, left = stated.get(tags.FOLDERS, ()), _MAX_FILES
     for index, name in zip(
         stated.get(tags.FOLDER_INDEXES, ()), stated.get(tags.BASE_NAMES, ()), strict=False
     ):
         if index < len(folders):
+            left -= len(folders[index]) + len(name)
+            if left < 0:
+                raise ValueError("with a package whose paths are too long together")
             yield f"{folders[index]}{name}"
     yield from stated.get(tags.OLD_FILES, ())
 
@@ -221,6 +247,5 @@ def _licences(stated: str) -> tuple[License, ...]:
     """Return the licence: an SPDX expression, or Fedora's older names and their operators."""
     if not stated:
         return ()
-    parts = stated.replace(" and ", "\0AND\0").replace(" or ", "\0OR\0").split("\0")
-    known = [part if part in {"AND", "OR"} else _LICENCES.get(part, part) for part in parts]
-    return (License(stated=stated, spdx=" ".join(known)),)
+    parts = (_OPERATORS.get(part, part.strip()) for part in _PARTS.split(stated))
+    return (License(stated=stated, spdx="".join(_LICENCES.get(part, part) for part in parts)),)

@@ -13,6 +13,11 @@ from typing import BinaryIO
 from imagekit.sbom.cataloguers.rpm_header import MAX_HEADER
 
 _MAX_PAGES = 4_000_000
+_MAX_RECORDS = 100_000
+"""Of one database, whatever they hold: a package is one record."""
+_MAX_SLOT_PAGES = 4096
+_MANY = "with more records than are read"
+_LOOP = "with pages that lead to each other"
 _PAGE_SIZES = frozenset(1 << power for power in range(9, 17))
 # Of SQLite: kinds of pages of a table, and of values that are texts or bytes.
 _LEAST_USABLE, _INTERIOR, _LEAF = 480, 5, 13
@@ -37,7 +42,9 @@ def headers(file: BinaryIO, size: int) -> Iterator[bytes]:
     """
     head, left = _read(file, 0, min(size, 512)), size
     try:
-        for header in _reader(head)(file, size):
+        for number, header in enumerate(_reader(head)(file, size)):
+            if number >= _MAX_RECORDS:
+                raise ValueError(_MANY)
             # Each has a place of its own: together they are no longer than the file.
             left -= len(header)
             if left < 0:
@@ -77,12 +84,13 @@ class _Sqlite:
         if self._page not in _PAGE_SIZES or self._usable < _LEAST_USABLE:
             raise ValueError("with pages of an impossible size")
         self._left = min(size // self._page + 1, _MAX_PAGES)
+        self._records = _MAX_RECORDS
 
     def page(self, number: int) -> bytes:
         """Return a page; no database has more pages to read than it has pages."""
         self._left -= 1
         if self._left < 0:
-            raise ValueError("with pages that lead to each other")
+            raise ValueError(_LOOP)
         return _read(self._file, (number - 1) * self._page, self._page)
 
     def rows(self, root: int) -> Iterator[bytes]:
@@ -99,7 +107,12 @@ class _Sqlite:
             if interior:
                 todo.append(struct.unpack_from(">I", page, at + 8)[0])
                 todo.extend(struct.unpack_from(">I", page, place)[0] for place in pointers[::-1])
+                if len(todo) > self._left:
+                    raise ValueError(_LOOP)
             else:
+                self._records -= cells
+                if self._records < 0:
+                    raise ValueError(_MANY)
                 yield from (self._record(page, place) for place in pointers)
 
     def _record(self, page: bytes, at: int) -> bytes:
@@ -169,8 +182,8 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
 
 def _ndb(file: BinaryIO, size: int) -> Iterator[bytes]:
     slot_pages = struct.unpack_from("<I", _read(file, 0, 32), 12)[0]
-    if slot_pages * 4096 > size:
-        raise ValueError("with more slots than bytes")
+    if slot_pages * 4096 > size or slot_pages > _MAX_SLOT_PAGES:
+        raise ValueError("with more slots than bytes, or than are read")
     for page in range(slot_pages):
         slots = _read(file, page * 4096, 4096)
         # The first two slots are the database's own header.
@@ -207,6 +220,7 @@ class _Berkeley:
         self._file, self._size, self._order = file, page_size, order
         self.pages = pages
         self._left = pages
+        self._records = _MAX_RECORDS
 
     def values(self, number: int) -> Iterator[bytes]:
         """Yield the values of a page that lie on other pages: every header does."""
@@ -216,6 +230,9 @@ class _Berkeley:
         page = _read(self._file, number * self._size, self._size)
         count = struct.unpack_from(f"{self._order}H", page, 20)[0]
         places = struct.unpack_from(f"{self._order}{count}H", page, 26)
+        self._records -= count // 2
+        if self._records < 0:
+            raise ValueError(_MANY)
         for place in places[1::2]:
             if page[place] == _OFF_PAGE:
                 first, length = struct.unpack_from(f"{self._order}2I", page, place + 4)
@@ -229,7 +246,7 @@ class _Berkeley:
         while number and got < length:
             self._left -= 1
             if self._left < 0:
-                raise ValueError("with pages that lead to each other")
+                raise ValueError(_LOOP)
             page = _read(self._file, number * self._size, self._size)
             number, used = (
                 struct.unpack_from(f"{self._order}I", page, 16)[0],

@@ -8,11 +8,13 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MAX_HEADER = 64 << 20
+MAX_HEADER = 16 << 20
 """Longest header that is read, in bytes: a kernel's sources have one of 6 MiB."""
 _ENTRY = struct.Struct(">4I")
 _MAX_ENTRIES = 4096
-_MAX_STRINGS = 1_000_000
+_MAX_STRINGS = 500_000
+"""Texts of all lists of a header together: a kernel's sources have 160,000."""
+_MAX_TEXT = 4096
 _INT32, _STRING, _STRINGS, _I18N = 4, 6, 8, 9
 
 NAME, VERSION, RELEASE, EPOCH, SUMMARY = 1000, 1001, 1002, 1003, 1004
@@ -44,6 +46,7 @@ def _tags(blob: bytes) -> Iterator[tuple[int, Any]]:
     if entries > _MAX_ENTRIES or start + length > len(blob):
         raise ValueError("the header is shorter than it says")
     held, seen = blob[start : start + length], set[int]()
+    left = _MAX_STRINGS
     for number in range(entries):
         tag, kind, place, count = _ENTRY.unpack_from(blob, 8 + number * _ENTRY.size)
         if place > length:
@@ -53,16 +56,27 @@ def _tags(blob: bytes) -> Iterator[tuple[int, Any]]:
             continue
         seen.add(tag)
         if tag in _TEXTS and kind in {_STRING, _STRINGS, _I18N}:
-            yield tag, _strings(held, place, 1)[0]
+            yield tag, _text(held, place)
         elif tag in _LISTS and kind == _STRINGS:
+            left -= count
+            if left < 0:
+                raise ValueError("more texts than are read")
             yield tag, _strings(held, place, count)
         elif tag in {EPOCH, FOLDER_INDEXES} and kind == _INT32 and place + 4 * count <= length:
             yield tag, struct.unpack_from(f">{count}I", held, place)
 
 
+def _text(held: bytes, at: int) -> str:
+    """Return the text that ends with a zero byte; the beginning of one that is longer than any."""
+    end = held.find(b"\0", at, at + _MAX_TEXT)
+    if end < 0 and at + _MAX_TEXT >= len(held):
+        raise ValueError("a text has no end")
+    return held[at : at + _MAX_TEXT if end < 0 else end].decode("utf-8", "surrogateescape")
+
+
 def _strings(held: bytes, at: int, count: int) -> list[str]:
     """Return so many texts, each of which ends with a zero byte."""
-    if count > min(_MAX_STRINGS, len(held) - at):
+    if count > len(held) - at:
         raise ValueError("more texts than bytes")
     texts = held[at:].split(b"\0", count)
     if len(texts) <= count:

@@ -4,16 +4,18 @@ import io
 import json
 import struct
 import time
+import tracemalloc
 from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.sbom.cataloguers.rpm import _extract
+from imagekit.sbom.cataloguers import rpm_databases
+from imagekit.sbom.cataloguers.rpm import _extract, _licences
 from imagekit.sbom.cataloguers.rpm_header import header_tags
 from imagekit.sbom.contents import Component, Kind, License, Sbom, Supplier
-from tests.support.rpmdb import berkeley, header, ndb, sqlite
+from tests.support.rpmdb import Value, berkeley, header, ndb, sqlite
 
 Listed = Callable[[Mapping[str, bytes]], Sbom]
 Written = Callable[[list[bytes]], bytes]
@@ -136,6 +138,75 @@ def test_slots_that_lead_to_one_package_end(listed: Listed) -> None:
     (note,) = listed({"usr/lib/sysimage/rpm/Packages.db": bytes(raw[: 4096 + 40_000])}).notes
 
     assert "headers lie in each other" in note
+
+
+@pytest.mark.parametrize(
+    ("tags", "place"),
+    [
+        ({1116: [0] * 9000, 1117: ["x"] * 9000, 1118: [f"/{'a' * 100_000}/"]}, "paths"),
+        ({1047: ["a"] * 300_000, 1049: ["b"] * 300_000}, "more texts"),
+    ],
+)
+def test_products_and_lists_of_a_header_are_bounded(tags: Mapping[int, Value], place: str) -> None:
+    """A folder counts for each file in it: a megabyte would else become gigabytes."""
+    raw = ndb([header({1000: "a", 1001: "1", **tags})])
+
+    tracemalloc.start()
+    assert place.encode() in _extracted(raw)
+    assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    tracemalloc.stop()
+
+
+def test_a_long_text_is_cut_and_no_name() -> None:
+    """A part of a name would be another one."""
+    raw = ndb([header({1000: "x" * 9000, 1001: "1"}), SOLVER])
+
+    assert _extract_names(raw) == {"solver"}
+
+
+def test_pages_that_lead_to_many_others_hold_no_memory() -> None:
+    """Each of the pages that are still to be read is one of the file's."""
+    size, cells = 512, 200
+    first, inner = bytearray(size), bytearray(size)
+    first[:16], first[16:18] = b"SQLite format 3\0", struct.pack(">H", size)
+    struct.pack_into(">BxxH3xI", first, 100, 5, 0, 2)
+    struct.pack_into(f">BxxH3xI{cells}H", inner, 0, 5, cells, 2, *[508] * cells)
+    struct.pack_into(">I", inner, 508, 2)
+
+    tracemalloc.start()
+    assert b"lead to each other" in _extracted(bytes(first + inner) + bytes(size * 20_000))
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+
+
+def test_empty_records_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost as much as others, and no byte each."""
+    monkeypatch.setattr(rpm_databases, "_MAX_RECORDS", 2)
+
+    for _, written in FORMATS:
+        assert b"more records" in _extracted(written(EVERY))
+
+
+@pytest.mark.parametrize(("raw", "notes"), [(b"", 0), (bytes(32), 0), (bytes(4152), 1)])
+def test_a_log_with_changes_is_a_note(listed: Listed, raw: bytes, notes: int) -> None:
+    """What it says is not in the database yet."""
+    found = listed({"var/lib/rpm/rpmdb.sqlite": sqlite(EVERY), "var/lib/rpm/rpmdb.sqlite-wal": raw})
+
+    assert set(rpms(found)) == {"solver", "solver-libs"}
+    assert len(found.notes) == notes
+
+
+@pytest.mark.parametrize(
+    ("stated", "spdx"),
+    [
+        ("GPLv2+ and (MIT or zlib)", "GPL-2.0-or-later AND (MIT OR Zlib)"),
+        ("(GPL+ or Artistic 2.0) and ISC", "(GPL-1.0-or-later OR Artistic-2.0) AND ISC"),
+        ("BSD", "BSD"),
+    ],
+)
+def test_older_names_of_licences_are_translated(stated: str, spdx: str) -> None:
+    """Those of one meaning, in their operators."""
+    assert _licences(stated) == (License(stated=stated, spdx=spdx),)
 
 
 @pytest.mark.parametrize(
