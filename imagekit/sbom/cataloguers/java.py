@@ -66,7 +66,7 @@ class JavaCataloguer(Cataloguer[JavaArchive]):
                 type="maven", namespace=group, name=package.name, version=package.version
             ).to_string()
         manifest = package.manifest
-        inner = (("imagekit:java:inner", package.variant),) if package.variant else ()
+        inner = (("imagekit:java:inner", clean(package.variant)),) if package.variant else ()
         return Component(
             ref=purl or f"java:{package.name}",
             kind=Kind.JAVA,
@@ -87,14 +87,19 @@ def _packages(archive: StatedArchive, path: str) -> Iterator[JavaArchive]:
     own = _own(archive.poms, stem)
     if own is None:
         group, name, version = _by_name(stem, archive.manifest)
-        yield _package(archive, path, (group, name, version))
+        name = word(name) or clean(file, 200)
+        yield _package(archive, path, (group, name, version), manifest=archive.manifest)
     for pom in archive.poms:
-        named = _package(archive, path, pom)
+        # What the manifest says, such as the licence, it says of the archive itself.
+        manifest = archive.manifest if pom == own else {}
+        named = _package(archive, path, pom, manifest=manifest)
         if named.name and named.version:
             yield named
 
 
-def _package(archive: StatedArchive, path: str, names: tuple[str, str, str]) -> JavaArchive:
+def _package(
+    archive: StatedArchive, path: str, names: tuple[str, str, str], *, manifest: Mapping[str, str]
+) -> JavaArchive:
     group, name, version = names
     return JavaArchive(
         name=word(name),
@@ -102,14 +107,18 @@ def _package(archive: StatedArchive, path: str, names: tuple[str, str, str]) -> 
         variant=archive.inner,
         path=path,
         group=word(group),
-        manifest=archive.manifest,
+        manifest=manifest,
     )
 
 
 def _own(poms: Sequence[tuple[str, str, str]], stem: str) -> tuple[str, str, str] | None:
     """Return which pom.properties is the archive's own: the only one, or that of its name."""
+    match = _FILE_NAME.fullmatch(stem)
     if len(poms) == 1:
-        return poms[0]
+        _, artifact, version = poms[0]
+        # One that agrees with neither name nor version is that of a library that was taken in.
+        strange = match and match[2] != version and artifact not in stem
+        return None if strange else poms[0]
     named = (pom for pom in poms if stem in {pom[1], f"{pom[1]}-{pom[2]}"})
     return next(named, None)
 

@@ -3,6 +3,8 @@
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
@@ -14,7 +16,16 @@ from imagekit.sbom.text import decoded
 _ARCHIVES = (".jar", ".war", ".ear", ".hpi", ".jpi")
 _MAX_READ = 6 << 20
 """Of one piece: the directory of an archive of 60,000 classes."""
-_MAX_TEXT = 1 << 20
+_MAX_TEXT = 64 << 10
+_MAX_TEXTS = 64 << 20
+"""Of all manifests and pom.properties of a file together, each with what opening it costs."""
+_OPENING = 1 << 10
+_MAX_LINES = 1000
+_MAX_ENTRIES = 400_000
+_MAX_OPEN = 150_000
+"""Entries of an archive, and of those that it lies in: all are in memory at once."""
+_MAX_RATIO = 200
+_MAX_FAULTS = 100
 _MAX_DEPTH = 4
 _MAX_ARCHIVES = 10_000
 _MAX_POMS = 1000
@@ -84,22 +95,44 @@ class _Reading:
         self.faults: list[str] = []
         self.left = _MAX_TOTAL
         self._unpacked = _MAX_UNPACKED
+        self._texts = _MAX_TEXTS
+        self._entries, self._open = _MAX_ENTRIES, 0
 
     def take(self, at: "_At") -> None:
         """Read an archive, and those within."""
         place = len(self.archives)
         if place >= _MAX_ARCHIVES or at.depth > _MAX_DEPTH:
-            self.faults.append("archives within archives, too many or too deep")
+            self._fault("archives within archives, too many or too deep")
+            return
+        if self._entries < 0:
+            self._fault("a directory larger than is read")
             return
         self.archives.append(StatedArchive(at.inner))
-        try:
-            with zipfile.ZipFile(cast("BinaryIO", at.window)) as archive:
+        with self._faults(), zipfile.ZipFile(cast("BinaryIO", at.window)) as archive:
+            entries = archive.infolist()
+            self._entries -= len(entries)
+            self._open += len(entries)
+            if self._entries < 0 or self._open > _MAX_OPEN:
+                self._fault("a directory larger than is read")
+            else:
                 self.archives[place] = self._stated(archive, at.inner)
-                for entry in archive.infolist():
+                for entry in entries:
                     if entry.filename.endswith(_ARCHIVES):
-                        self._inner(archive, entry, at)
+                        with self._faults():
+                            self._inner(archive, entry, at)
+            self._open -= len(entries)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Note what is wrong with one part; the others are read all the same."""
+        try:
+            yield
         except _FAULTS as error:
-            self.faults.append(str(error) or "no archive")
+            self._fault(str(error) or "no archive")
+
+    def _fault(self, fault: str) -> None:
+        if len(self.faults) < _MAX_FAULTS:
+            self.faults.append(fault)
 
     def _stated(self, archive: zipfile.ZipFile, inner: str) -> StatedArchive:
         poms: list[tuple[str, str, str]] = []
@@ -107,22 +140,29 @@ class _Reading:
         for entry in archive.infolist():
             name = entry.filename
             if name == "META-INF/MANIFEST.MF":
-                manifest = _manifest(self._text(archive, entry))
+                with self._faults():
+                    manifest = _manifest(self._text(archive, entry))
             elif name.startswith(_POMS) and name.endswith(_POM) and len(poms) < _MAX_POMS:
-                poms.append(_pom(self._text(archive, entry)))
+                with self._faults():
+                    poms.append(_pom(self._text(archive, entry)))
         return StatedArchive(inner, tuple(sorted(set(poms))), manifest)
 
     def _text(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
         if entry.compress_type not in _METHODS:
             raise ValueError("compressed in a way that Java does not know")
+        if self._texts < 0:
+            raise ValueError("more manifests and properties than are read")
         with archive.open(entry) as content:
-            return decoded(content.read(_MAX_TEXT))
+            raw = content.read(_MAX_TEXT)
+        self._texts -= len(raw) + _OPENING
+        return decoded(raw)
 
     def _inner(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, at: "_At") -> None:
         """Read an archive within another one: where it lies, or unpacked."""
         inner = f"{at.inner}!/{entry.filename}" if at.inner else entry.filename
-        if entry.compress_type not in _METHODS or entry.file_size > self._unpacked:
-            self.faults.append("an archive within is too large, or compressed in another way")
+        most = min(self._unpacked, entry.compress_size * _MAX_RATIO)
+        if entry.compress_type not in _METHODS or entry.file_size > most:
+            self._fault("an archive within is too large, or compressed in another way")
             return
         if entry.compress_type == zipfile.ZIP_STORED:
             start = _content(at.window, entry)
@@ -186,13 +226,14 @@ class _Window(RawIOBase):
 def _manifest(text: str) -> dict[str, str]:
     """Return what is of use of the main section: a line that begins with a space continues one."""
     head = text.replace("\r\n", "\n").partition("\n\n")[0].replace("\n ", "")
-    stated = (line.partition(": ") for line in head.split("\n"))
+    stated = (line.partition(": ") for line in head.split("\n", _MAX_LINES)[:_MAX_LINES])
     return {key: value[:_LONGEST_VALUE].strip() for key, _, value in stated if key in _KEYS}
 
 
 def _pom(text: str) -> tuple[str, str, str]:
     """Return group, artifact and version (java.util.Properties, as Maven writes it)."""
-    stated = dict(line.strip().partition("=")[::2] for line in text.split("\n"))
+    lines = text.split("\n", _MAX_LINES)[:_MAX_LINES]
+    stated = dict(line.strip().partition("=")[::2] for line in lines)
     values = (stated.get(key, "")[:_LONGEST_VALUE].strip() for key in _COORDINATES)
     group, artifact, version = values
     return group, artifact, version

@@ -92,6 +92,37 @@ def test_a_shaded_archive_is_listed_with_what_it_took_in(listed: Listed) -> None
     assert set(java(listed({"opt/other-3.jar": jar(files)}))) == {"other", "app", "gson"}
 
 
+def test_a_library_that_was_taken_in_does_not_name_the_archive(listed: Listed) -> None:
+    """Nor does it get the licence that the manifest states."""
+    files = {**pom("com.google", "gson", "2.10"), **manifest(Bundle_License="MIT")}
+
+    found = java(listed({"opt/solver-3.1.jar": jar(files)}))
+
+    assert {name: (c.version, len(c.licenses)) for name, c in found.items()} == {
+        "solver": ("3.1", 1),
+        "gson": ("2.10", 0),
+    }
+
+
+def test_one_broken_part_hides_no_other(listed: Listed) -> None:
+    """Neither an archive within, nor a text."""
+    raw = bytearray(jar({"a.jar": b"broken" * 9, "META-INF/MANIFEST.MF": b"x" * 99, "c.jar": IO}))
+    raw[30 + len("a.jar")] ^= 0x06
+
+    found = listed({"opt/all-1.jar": bytes(raw)})
+
+    assert {"all", "commons-io"} <= set(java(found))
+    assert found.notes
+
+
+def test_a_name_that_cannot_be_shown_is_no_empty_one(listed: Listed) -> None:
+    """It is listed under what can be."""
+    found = listed({"opt/x.war": jar({"WEB-INF/a\x1b.jar": jar({}), f"{'y' * 300}.jar": IO[:9]})})
+
+    assert all(c.name.isprintable() and c.name for c in java(found).values())
+    assert len(java(found)) == 3
+
+
 @pytest.mark.parametrize("method", [STORED, DEFLATED])
 def test_archives_within_archives_are_listed(listed: Listed, method: int) -> None:
     """Where they lie, or unpacked; with a place in the file."""
@@ -145,6 +176,24 @@ def test_a_bomb_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
         tracemalloc.stop()
         assert any(word in fault for fault in found.faults), word
         assert peak < 100 << 20
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "word"),
+    [("_MAX_TEXTS", 2000, "more manifests"), ("_MAX_ENTRIES", 5, "directory"),
+     ("_MAX_OPEN", 3, "directory"), ("_MAX_RATIO", 0, "too large")],
+)  # fmt: skip
+def test_what_costs_memory_and_time_is_counted(
+    monkeypatch: pytest.MonkeyPatch, bound: str, value: int, word: str
+) -> None:
+    """Of all archives in a file together."""
+    monkeypatch.setattr(java_archive, bound, value)
+    files = {f"{number}.jar": IO for number in range(4)}
+    raw = jar(files)
+
+    found = archives(io.BytesIO(raw), len(raw))
+
+    assert any(word in fault for fault in found.faults)
 
 
 @settings(deadline=None, max_examples=300)
