@@ -33,6 +33,9 @@ class Bounds:
             400_000, "the metadata of {} Python packages was not read: too long together"
         )
         self.paragraphs = Allowance(500_000, "{} of dpkg's databases were not read to their end")
+        self.crates = Allowance(
+            64 << 20, "the crates of {} Rust programs were not read: too large together"
+        )
         self.relations = Allowance(1_000_000, "the relations of {} packages were not all looked at")
         self.edges = Allowance(_MAX_EDGES, "the dependencies of {} packages are not all listed")
         self.lines = Allowance(5_000_000, "{} lists of installed files were not read to their end")

@@ -20,7 +20,8 @@ def sections(file: BinaryIO, size: int, wanted: frozenset[str]) -> dict[str, byt
     Args:
         file: the file, read at any place.
         size: its length in bytes.
-        wanted: names of sections. One of more than 1 MiB, or a compressed one, is left out.
+        wanted: names of sections. One of more than 1 MiB is there and empty, so that its reader
+            notes it; a compressed one is left out.
     """
     try:
         return _sections(file, size, wanted)
@@ -48,7 +49,7 @@ def _sections(file: BinaryIO, size: int, wanted: frozenset[str]) -> dict[str, by
         plain = fields[1] != _NO_BITS and not fields[2] & _COMPRESSED
         if name in wanted and name not in found and plain:
             found[name] = _held(file, fields, size)
-    return {name: content for name, content in found.items() if content}
+    return found
 
 
 def _held(file: BinaryIO, header: tuple[int, ...], size: int) -> bytes:

@@ -85,8 +85,8 @@ def _texts(raw: bytes) -> tuple[str, str] | None:
     if not raw.startswith(_MAGIC) or len(raw) < _HEADER or not raw[_FLAGS] & _INLINE:
         return None
     version, at = _text(raw, _HEADER)
-    modules, _ = _text(raw, at)
-    if not version:
+    modules, end = _text(raw, at)
+    if not version or end > len(raw):
         return None
     # What stands around the lines is of no use to anyone; programs that are none have no lines.
     return decoded(version), decoded(modules[_GUARD:-_GUARD])

@@ -18,7 +18,7 @@ from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
 
 _SECTION = ".dep-v0"
-_MAX_JSON = 8 << 20
+_MAX_JSON = 1 << 20
 
 
 class _Crate(Struct, frozen=True):
@@ -55,13 +55,17 @@ class RustCataloguer(Cataloguer[RustCrate]):
             text = inflating.decompress(raw, _MAX_JSON)
         except zlib.error:
             text = b""
+        if not root.bounds.crates.take(len(text)):
+            return
         crates = read_json(text, _Crates, path=path, root=root)
         for number, crate in enumerate(crates.packages if crates else ()):
             name, version = word(crate.name), word(crate.version)
             needed = crate.dependencies if isinstance(crate.dependencies, list) else ()
             if not name or not version:
+                # Who wrote one such wrote thousands: each would cost as much as a good one.
                 note_invalid(path, root)
-            elif crate.kind != "build":
+                return
+            if crate.kind != "build":
                 yield RustCrate(
                     name=name,
                     version=version,

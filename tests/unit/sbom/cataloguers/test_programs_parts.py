@@ -96,7 +96,15 @@ def test_the_same_module_in_two_programs_is_there_twice(listed: Listed) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [go(MODULES, flags=0), elf_with_sections({".go.buildinfo": b"\xff Go"}), go("", version="")],
+    [
+        go(MODULES, flags=0),
+        elf_with_sections({".go.buildinfo": b"\xff Go"}),
+        elf_with_sections({".go.buildinfo": bytes((1 << 20) + 1)}),
+        elf_with_sections(
+            {".go.buildinfo": b"\xff Go buildinf:\x08\x02" + bytes(16) + b"\x01g\x09a"}
+        ),
+        go("", version=""),
+    ],
 )
 def test_an_older_or_damaged_program_of_go_is_a_note(listed: Listed, raw: bytes) -> None:
     """It is not taken for one without modules."""
@@ -128,6 +136,15 @@ def test_a_damaged_list_of_crates_is_a_note(listed: Listed, raw: bytes) -> None:
 
     assert of_kind(found, Kind.RUST) == {}
     assert found.notes == ("/opt/tool states no valid name and version",)
+
+
+def test_crates_of_many_programs_are_bounded(listed: Listed) -> None:
+    """A kilobyte of a program unpacks to a megabyte."""
+    raw = elf_with_sections({".dep-v0": zlib.compress(b'{"packages":[]}'.ljust(1 << 20))})
+
+    found = listed({f"opt/{number}": raw for number in range(70)})
+
+    assert found.notes == ("the crates of 6 Rust programs were not read: too large together",)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
