@@ -32,6 +32,7 @@ from imagekit.errors import InputError, UsageError, VerificationError
 if TYPE_CHECKING:
     from imagekit.check.static.portability_finding import PortabilityFinding
     from imagekit.check.static.static_check import CheckedImage
+    from imagekit.oci.location import LocatedReference
     from imagekit.oci.reference import PinnedReference
     from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
     from imagekit.recipe.check_key import FindingException
