@@ -111,7 +111,7 @@ def _modules(lines: str, path: str) -> Iterator[GoModule]:
         kind, _, rest = line.partition("\t")
         name, version, hash_ = (*rest.split("\t"), "", "", "")[:3]
         module = GoModule(
-            name=word(name),
+            name=word(name).strip("/ "),
             version="" if version == _DEVELOPED else word(version),
             path=path,
             sum=word(hash_),

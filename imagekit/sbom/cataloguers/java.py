@@ -87,7 +87,7 @@ def _packages(archive: StatedArchive, path: str) -> Iterator[JavaArchive]:
     own = _own(archive.poms, stem)
     if own is None:
         group, name, version = _by_name(stem, archive.manifest)
-        name = word(name) or clean(file, 200)
+        name = word(name) or clean(file[-200:])
         yield _package(archive, path, (group, name, version), manifest=archive.manifest)
     for pom in archive.poms:
         # What the manifest says, such as the licence, it says of the archive itself.

@@ -22,7 +22,8 @@ def word(value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_WORD:
         return ""
     text = value.strip()
-    return text if text.isprintable() else ""
+    # A package URL has no name that is made of slashes only.
+    return text if text.isprintable() and text.strip("/") else ""
 
 
 def read_json(raw: bytes, shape: type[_Shape], *, path: str, root: Root) -> _Shape | None:

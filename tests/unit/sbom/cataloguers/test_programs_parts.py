@@ -87,6 +87,17 @@ def test_a_program_without_a_module_has_its_path(listed: Listed) -> None:
     assert modules["x.org/y"].version == ""
 
 
+@pytest.mark.parametrize("name", ["/", "x.org/", "//", " /"])
+def test_a_name_that_ends_in_a_slash_is_no_error(listed: Listed, name: str) -> None:
+    """A package URL has none such."""
+    crates = [{"name": name, "version": "1"}]
+    found = listed(
+        {"a": go(f"mod\t{name}\tv1\n"), "b": rust(crates), "c": note(name=name, version="1")}
+    )
+
+    assert all(c.name.strip("/") for c in found.components)
+
+
 def test_the_same_module_in_two_programs_is_there_twice(listed: Listed) -> None:
     """Who mends a fault has to know all of them."""
     found = listed({"usr/bin/a": go(MODULES), "usr/bin/b": go(MODULES)})
