@@ -27,7 +27,9 @@ SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 CYCLONEDX = "application/vnd.cyclonedx+json"
 COMPATIBILITY = "application/vnd.nfd.image-compatibility.v1alpha1"
 """What an image needs of its node, in the words of Node Feature Discovery."""
-DOCUMENT_TYPES = frozenset({CYCLONEDX, "application/spdx+json", COMPATIBILITY})
+RECIPE = "application/vnd.imagekit.recipe.v1.tar"
+"""The recipe that an image was built of, with those below it and their locks."""
+DOCUMENT_TYPES = frozenset({CYCLONEDX, "application/spdx+json", COMPATIBILITY, RECIPE})
 """Artifacts that are documents themselves and hold no bundle.
 
 No other filter by type is right: cosign lists its bundles under the type of their empty config.

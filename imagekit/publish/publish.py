@@ -9,10 +9,11 @@ The order protects users: nothing is tagged before everything else is there and 
    self-contained, and its blobs are sent, which nothing names yet: where a test fails, the
    registry's garbage collection removes them.
 3. It is pushed by digest, without a tag.
-4. The SBOM, and what a recipe says of its needs, are attached; both, the provenance and the results
-   of the tests and of the check are attested, the image is signed in both forms, and a release is
-   signed, whose sequence is higher than that of any earlier one of these tags. All of it is signed
-   first, and then written and listed at once.
+4. The SBOM, a locked recipe, and what a recipe says of its needs, are attached; SBOM and needs, the
+   provenance, which names the recipe by its digest, and the results of the tests and of the check
+   are attested, the image is signed in both forms, and a release is signed, whose sequence is higher
+   than that of any earlier one of these tags. All of it is signed first, and then written and listed
+   at once.
 5. It is verified as a node would, for every tag; then the consumers that were named are asked for
    it by digest, and each must accept it.
 6. The immutable tags are written, each only if no other process has written it meanwhile, and read
@@ -50,7 +51,7 @@ from imagekit.oci.reference import PinnedReference, Reference, Repository, Tagge
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
-from imagekit.oci.types import RawManifest
+from imagekit.oci.types import RECIPE, RawManifest
 from imagekit.progress import Advanced, Done, Note, Progress, Started, silent
 from imagekit.publish.check_stage import (
     TimedCheck,
@@ -75,7 +76,7 @@ from imagekit.recipe.recipe import Recipe, Tags
 from imagekit.sbom.complete_needs import complete_needs
 from imagekit.sbom.sbom_options import SbomOptions
 from imagekit.sign.attach import Attached
-from imagekit.sign.provenance import provenance, recipe_digests
+from imagekit.sign.provenance import provenance, recipe_archive_of, recipe_digests
 from imagekit.sign.sign_release import release, release_sequence
 from imagekit.sign.signing import LEGACY, SigningSession, subjects
 from imagekit.sign.tested import result_statement
@@ -86,6 +87,7 @@ from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import ReadOnlyRollbackStore, users_store
 
 if TYPE_CHECKING:
+    from imagekit.lock.recipe_archive import RecipeArchive
     from imagekit.oci.registry.kept import KeptContent
     from imagekit.publish.ahead import Proceed
     from imagekit.sbom.contents import Sbom
@@ -105,6 +107,8 @@ class PublishOptions(Struct, frozen=True, kw_only=True):
     """Tags that the image is signed for beside its own: those of the index that names it."""
     sbom: SbomOptions = field(default_factory=SbomOptions)
     """In whose name SBOMs are written."""
+    keep_recipe: bool = True
+    """Whether a locked recipe, what it stands on and their locks are kept beside the image."""
     consumers: tuple[Consumer, ...] = ()
     """Who must accept the image before any of its tags is written."""
 
@@ -388,9 +392,10 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         return sbom, checked
 
     def attest_again(self, session: SigningSession) -> None:
-        """Attach again what was lost of that which can be told from the image itself."""
+        """Attach again what was lost and can be told from the image itself, or from the recipe."""
         self._sbom_again(session)
         self._needs_again(session)
+        self._recipe_again(session)
         check_again(session, self.recipe, self.clock)
 
     def _sbom_again(self, session: SigningSession) -> None:
@@ -413,6 +418,23 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         if needs is not None:
             session.attach_needs(needs)
 
+    def _recipe_again(self, session: SigningSession) -> None:
+        """Attach the recipe again where it was lost, and is still the one that was attached."""
+        named = [recipe_archive_of(own.statement) for own in session.own]
+        there = {entry.artifact_type for entry in session.look.referrers(session.image)}
+        if RECIPE in there or not any(named):
+            return
+        kept = self._kept_recipe()
+        if kept is not None and kept[0] in named:
+            session.attach_recipe(kept[1])
+
+    def _kept_recipe(self) -> "tuple[RecipeArchive, bytes] | None":
+        if not self.options.keep_recipe:
+            return None
+        from imagekit.publish.kept_recipe import kept_recipe
+
+        return kept_recipe(self.recipe, self.options.build, progress=self.progress)
+
     def _attest(
         self, session: SigningSession, built: BuiltImage, *, sbom: "Sbom", needs: Needs | None
     ) -> "SbomDiff | None":
@@ -425,12 +447,16 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         self.attest_sbom(session, raw)
         if needs is not None:
             session.attach_needs(needs)
+        kept = self._kept_recipe()
+        if kept is not None:
+            session.attach_recipe(kept[1])
         statement = provenance(
             self.recipe,
             built,
             subjects=subjects(session.image, ()),
             invocation=uuid.uuid4().urn,
             inputs=self.inputs,
+            archive=None if kept is None else kept[0],
             **({"builder": self.options.builder} if self.options.builder else {}),
         )
         session.attest(statement)
@@ -443,8 +469,8 @@ class PublishWork(Struct, frozen=True, kw_only=True):
                     finished=self.clock.now(),
                 )
             )
-        said = (", needs" if needs else "") + (", test result" if built.passed_tests else "")
-        said += ", check"
+        more = {"recipe": kept, "needs": needs, "test result": built.passed_tests, "check": True}
+        said = "".join(f", {name}" for name, there in more.items() if there)
         self.progress(
             Done(
                 stage="attest",

@@ -24,7 +24,7 @@ from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.progress import Done, Note, Progress, Started, silent
-from imagekit.rebuild.claims import ProvenanceClaim, provenance_claims
+from imagekit.publish.claims import ProvenanceClaim, provenance_claims
 from imagekit.rebuild.comparison import Comparison, OpenedImage, compare, opened
 from imagekit.recipe.recipe import Recipe
 

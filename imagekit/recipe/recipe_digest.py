@@ -15,7 +15,7 @@ file cannot be copied into an image either.
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imagekit.documents import strictjson
@@ -30,6 +30,8 @@ MAX_DEPTH = 32
 _CHUNK = 1 << 20
 
 
+Row = tuple[str, str, str]
+"""Path, kind and value of a file, link or empty folder: see the module's text."""
 Judge = Callable[[Path, os.stat_result], None]
 """Looks at what the digest is made of, and raises RecipeError."""
 
@@ -45,7 +47,25 @@ def digest(folder: Path, judge: Judge | None = None) -> Digest:
         RecipeError: a file cannot be read, is neither file, folder nor link, has a name that is
             not UTF-8, or there are too many or too large ones.
     """
-    rows: list[tuple[str, str, str]] = []
+    return digest_of_rows(rows_of(folder, judge))
+
+
+def digest_of_rows(rows: Sequence[Row]) -> Digest:
+    """Return the digest that rows of ``rows_of`` make."""
+    return Digest.of(strictjson.dumps({"version": 1, "files": rows}))
+
+
+def rows_of(folder: Path, judge: Judge | None = None) -> list[Row]:
+    """Return what the digest of the recipe in the folder is made of.
+
+    Args:
+        folder: the recipe's folder.
+        judge: looks at the folder and at everything in it that takes part.
+
+    Raises:
+        RecipeError: as ``digest``.
+    """
+    rows: list[Row] = []
     left = MAX_BYTES
     see = judge or _see
     for path in _walk(folder, 0, see):
@@ -57,7 +77,7 @@ def digest(folder: Path, judge: Judge | None = None) -> Digest:
         left -= size
         rows.append((_name(path, folder), kind, value))
     rows.sort(key=lambda row: row[0].encode())
-    return Digest.of(strictjson.dumps({"version": 1, "files": rows}))
+    return rows
 
 
 def content_digest(path: Path) -> Digest:

@@ -21,6 +21,7 @@ from imagekit.oci.types import (
     EMPTY_JSON,
     MANIFEST,
     NOTHING,
+    RECIPE,
     Descriptor,
     Manifest,
     RawManifest,
@@ -46,8 +47,8 @@ class Attached(Struct, frozen=True, kw_only=True):
     """An artifact that is attached to an image now."""
 
     kind: str
-    """``signature``, ``legacy signature``, ``sbom``, ``needs`` or the predicate type of an
-    attestation."""
+    """``signature``, ``legacy signature``, ``sbom``, ``recipe``, ``needs`` or the predicate type of
+    an attestation."""
     reference: PinnedReference
     new: bool
     """Whether it was written now; else it was there already and is valid."""
@@ -74,6 +75,11 @@ def needs_artifact(needs: Needs) -> Artifact:
         annotations=annotations(needs),
         artifact_type=COMPATIBILITY,
     )
+
+
+def recipe_artifact(archive: bytes) -> Artifact:
+    """Return what an image was built of, as ``imagekit rebuild`` looks for it."""
+    return Artifact(kind="recipe", media_type=RECIPE, raw=archive)
 
 
 def attach(

@@ -12,6 +12,7 @@ from imagekit.build.image import BuiltImage, Material
 from imagekit.build.inputs_digest import IndexInputs, Inputs
 from imagekit.errors import InvalidReferenceError
 from imagekit.lock.lock import FILE
+from imagekit.lock.recipe_archive import RecipeArchive
 from imagekit.oci.digest import Digest
 from imagekit.recipe.recipe import Recipe
 from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, StatementSubject
@@ -32,6 +33,7 @@ def provenance(
     invocation: str,
     builder: str = LOCAL_BUILDER,
     inputs: Inputs | IndexInputs | None = None,
+    archive: RecipeArchive | None = None,
 ) -> Statement:
     """Return the provenance of a built image.
 
@@ -44,12 +46,13 @@ def provenance(
         invocation: identifies this run.
         builder: URI of the builder, which is trusted for the truth of this.
         inputs: all that decides the image.
+        archive: the recipe as it is kept beside the image, if it is.
     """
     return Statement(
         subjects=tuple(subjects),
         predicate_type=SLSA_PROVENANCE,
         predicate={
-            "buildDefinition": _definition(recipe, built, inputs),
+            "buildDefinition": _definition(recipe, built, inputs, archive=archive),
             "runDetails": {
                 "builder": {"id": builder, "version": dict(built.tools)},
                 "metadata": {
@@ -142,16 +145,19 @@ def stated_provenance(stated: Stated, *, subjects: Sequence[StatementSubject]) -
 
 def recipe_digest_of(statement: Statement) -> Digest | None:
     """Return the digest of the recipe that a provenance of imagekit names, else None."""
+    return _parameter_digest(statement, "recipe")
+
+
+def lock_digest_of(statement: Statement) -> Digest | None:
+    """Return the digest of the lock that a provenance of imagekit names, else None."""
+    return _parameter_digest(statement, "lock")
+
+
+def _parameter_digest(statement: Statement, name: str) -> Digest | None:
     definition = _inner(statement.predicate, "buildDefinition")
     ours = statement.predicate_type == SLSA_PROVENANCE and definition.get("buildType") == BUILD_TYPE
-    recipe = _inner(_inner(definition, "externalParameters"), "recipe")
-    value = _inner(recipe, "digest").get("sha256")
-    if not ours or not isinstance(value, str):
-        return None
-    try:
-        return Digest("sha256", value)
-    except InvalidReferenceError:
-        return None
+    parameter = _inner(_inner(definition, "externalParameters"), name)
+    return _sha256(_inner(parameter, "digest").get("sha256")) if ours else None
 
 
 def recipe_digests(statements: Iterable[Statement]) -> frozenset[Digest]:
@@ -175,16 +181,36 @@ def inputs_documents(statements: Iterable[Statement]) -> tuple[Mapping[str, obje
     return tuple(document for document in found if document)
 
 
+def recipe_archive_of(statement: Statement) -> RecipeArchive | None:
+    """Return the archive of the recipe that a provenance of imagekit names, else None."""
+    if recipe_digest_of(statement) is None:
+        return None
+    listed = _inner(statement.predicate, "buildDefinition").get("resolvedDependencies")
+    for dependency in listed if isinstance(listed, list) else ():
+        uri = dependency.get("uri") if isinstance(dependency, dict) else None
+        value = _inner(dependency, "digest").get("sha256") if isinstance(uri, str) else None
+        digest = _sha256(value)
+        archive = RecipeArchive.named(uri, digest) if digest and isinstance(uri, str) else None
+        if archive is not None:
+            return archive
+    return None
+
+
 def same_build(first: Statement, other: Statement) -> bool:
     """Return whether two provenances differ only in ``runDetails.metadata``: in the run."""
     return _without_run(first) == _without_run(other)
 
 
 def _definition(
-    recipe: Recipe, built: BuiltImage, inputs: Inputs | IndexInputs | None
+    recipe: Recipe,
+    built: BuiltImage,
+    inputs: Inputs | IndexInputs | None,
+    *,
+    archive: RecipeArchive | None,
 ) -> Mapping[str, object]:
     # BuildDefinition: externalParameters are under the user's control and must be complete;
     # internalParameters are the builder's.
+    materials = built.materials if archive is None else (*built.materials, _kept(archive, recipe))
     return {
         "buildType": BUILD_TYPE,
         "externalParameters": {**_parameters(recipe), **_lock(built)},
@@ -194,8 +220,13 @@ def _definition(
             "isolation": list(built.isolations),
             **_inputs(inputs),
         },
-        "resolvedDependencies": [_material(material) for material in built.materials],
+        "resolvedDependencies": [_material(material) for material in materials],
     }
+
+
+def _kept(archive: RecipeArchive, recipe: Recipe) -> Material:
+    name = f"recipes and locks of {recipe.name}@{recipe.version}"
+    return Material(uri=archive.uri, name=name, digest=archive.digest)
 
 
 def _parameters(recipe: Recipe) -> Mapping[str, object]:
@@ -239,6 +270,13 @@ def _without_run(statement: Statement) -> Statement:
         predicate_type=statement.predicate_type,
         predicate={**statement.predicate, "runDetails": run},
     )
+
+
+def _sha256(value: object) -> Digest | None:
+    try:
+        return Digest("sha256", value) if isinstance(value, str) else None
+    except InvalidReferenceError:
+        return None
 
 
 def _inner(document: Mapping[str, object], key: str) -> Mapping[str, object]:

@@ -28,6 +28,7 @@ from imagekit.sign.attach import (
     attach,
     attach_all,
     needs_artifact,
+    recipe_artifact,
     sbom_artifact,
 )
 from imagekit.sign.contained import same_check
@@ -162,6 +163,10 @@ class SigningSession:
     def attach_sbom(self, sbom: bytes) -> None:
         """Attach a CycloneDX document as an artifact of its own."""
         self._added.append(sbom_artifact(sbom))
+
+    def attach_recipe(self, archive: bytes) -> None:
+        """Attach what the image was built of; its digest stands in the provenance."""
+        self._added.append(recipe_artifact(archive))
 
     def attach_needs(self, needs: Needs) -> None:
         """Attach what the image needs of its node, and attest to it.

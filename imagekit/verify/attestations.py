@@ -40,7 +40,7 @@ _RECIPES = {
     NEEDS: "add `needs: {}` to its recipe, or what it needs there, and publish it again",
     TEST_RESULT: "let its recipe have `tests`, and publish a new version",
     SELF_CONTAINED: "publish a new version, or: imagekit check REFERENCE --attest --key FILE",
-    REBUILD: "let another builder agree: imagekit rebuild REFERENCE --recipe RECIPE --attest",
+    REBUILD: "let another builder agree: imagekit rebuild REFERENCE --policy FILE --attest",
 }
 """What makes imagekit attest each type that is not of every recipe."""
 

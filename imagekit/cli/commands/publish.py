@@ -86,6 +86,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--builder", default="", metavar="URI", help="the builder that the provenance names"
     )
     parser.add_argument(
+        "--without-recipe",
+        action="store_true",
+        help="keep no copy of a locked recipe beside its image: its files are for nobody else",
+    )
+    parser.add_argument(
         "--consumers",
         type=Path,
         metavar="FILE",
@@ -146,6 +151,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         builder=configured(arguments, "builder") or "",
         sbom=sbom_options_of(arguments),
         merge=arguments.merge,
+        keep_recipe=not arguments.without_recipe,
         consumers=_consumers(arguments),
     )
 

@@ -1,27 +1,34 @@
 r"""Build a published image once more from its recipe, and show whether it comes out the same.
 
+  imagekit rebuild registry.example.org/apps/solver:2.1 --policy site.yaml
   imagekit rebuild registry.example.org/apps/solver:2.1 --recipe recipes/solver
-  imagekit rebuild registry.example.org/apps/solver:2.1 --recipe recipes/solver \
+  imagekit rebuild registry.example.org/apps/solver:2.1 --policy site.yaml \
       --attest --key second.key --builder https://ci.example.org/second
 
-Nothing of the cache is used, and the bases are built anew as well. Where the two differ, each
-layer, file and field is shown with what it probably comes from, and the exit code is 5. Where only
-the compressed form of layers differs, as another version of the compressor made them, the images
-hold the same, and that counts as equal. With --attest, a second builder signs that the builds
-agree; a policy can demand it (`attestations: [{type: rebuild}]`).
+A locked recipe is kept beside its image. It is believed only as far as a provenance names it that
+the policy trusts; --recipe gives another copy of it. Nothing of the cache is used, and bases are
+built anew as well, but for those that the lock names as published images. Where the two differ,
+each layer, file and field is shown with what it probably comes from, and the exit code is 5. Where
+only the compressed form of layers differs, as another version of the compressor made them, the
+images hold the same, and that counts as equal. With --attest, a second builder signs that the
+builds agree; a policy can demand it (`attestations: [{type: rebuild}]`).
 """
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.commands.build import add_build_options, build_options
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
+    add_policy_option,
     add_registry_options,
     add_signer_options,
     configured,
+    memory_of,
+    policy_of,
     recipes_of,
     registry_of,
     signer_of,
@@ -30,8 +37,10 @@ from imagekit.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from imagekit.oci.location import LocatedReference
+    from imagekit.oci.registry.ports import RegistryReader
     from imagekit.rebuild.comparison import Difference
     from imagekit.rebuild.rebuild import Rebuilt
+    from imagekit.recipe import Recipes
     from imagekit.recipe.recipe import Recipe
     from imagekit.signatures.ports import Signer
 
@@ -44,9 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         type=Path,
-        required=True,
         metavar="RECIPE",
-        help="the folder of the recipe that it was built of",
+        help="the folder of the recipe that it was built of (default: the recipe that is kept "
+        "beside the image, as a provenance names it that --policy trusts)",
     )
     parser.add_argument(
         "--attest",
@@ -56,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--builder", default="", metavar="URI", help="the builder that --attest names: this one"
     )
+    add_policy_option(parser)
     add_signer_options(parser)
     add_build_options(parser)
     add_registry_options(parser)
@@ -75,16 +85,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     signer, builder = _attesting(arguments)
     wanted = parse_located(arguments.reference)
     registry = registry_of(arguments)
-    tree = recipes_of(arguments)
-    recipe = tree.load(arguments.recipe)
-    rebuilt = rebuild(
-        wanted,
-        recipe,
-        reader=connect.reader(wanted.location, registry),
-        builder=builder,
-        progress=console.progress,
-        options=build_options(arguments, tree, registry, progress=console.progress),
-    )
+    reader = connect.reader(wanted.location, registry)
+    with _recipe(arguments, wanted, reader) as (recipe, tree):
+        rebuilt = rebuild(
+            wanted,
+            recipe,
+            reader=reader,
+            builder=builder,
+            progress=console.progress,
+            options=build_options(arguments, tree, registry, progress=console.progress),
+        )
     attached = ""
     if signer is not None and rebuilt.comparison.agrees:
         attached = _attest(
@@ -93,6 +103,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     shown = wanted.location.shown(str(rebuilt.image))
     console.result("\n".join(_lines(rebuilt, shown)), _document(rebuilt, shown, attached))
     return 0 if rebuilt.comparison.agrees else IntegrityError.exit_code
+
+
+@contextmanager
+def _recipe(
+    arguments: argparse.Namespace, wanted: "LocatedReference", reader: "RegistryReader"
+) -> "Iterator[tuple[Recipe, Recipes]]":
+    """Yield the recipe, and where its bases are looked for."""
+    if arguments.recipe is not None:
+        tree = recipes_of(arguments)
+        yield tree.load(arguments.recipe), tree
+        return
+    from imagekit.rebuild.proven_recipe import proven_recipe
+
+    memory = memory_of(arguments)
+    policy = policy_of(arguments, memory=memory)
+    with proven_recipe(wanted, reader=reader, policy=policy, memory=memory) as found:
+        yield found
 
 
 def _attesting(arguments: argparse.Namespace) -> "tuple[Signer | None, str]":

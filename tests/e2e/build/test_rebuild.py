@@ -39,6 +39,16 @@ VARYING = {
 }
 """Files that are another one in every build, each with the step that makes it and its cause."""
 
+BELIEVED = """\
+apiVersion: imagekit/v1
+kind: ImagePolicy
+metadata: {name: believed, version: 1, expires: 2027-12-31T00:00:00Z}
+default: reject
+images:
+  - match: {glob: localhost/**}
+    authorities:
+      - {name: release, key: {path: imagekit.pub}}
+"""
 POLICY = """\
 apiVersion: imagekit/v1
 kind: ImagePolicy
@@ -121,6 +131,18 @@ def test_the_same_recipe_in_another_folder_gives_the_same_digest(site: Path) -> 
     }
     assert [verdict.returncode for verdict in verdicts.values()] == [0, 3]
     assert "MISSING_ATTESTATION" in verdicts["bad"].stdout + verdicts["bad"].stderr
+
+
+def test_the_recipe_that_is_kept_beside_the_image_is_enough(site: Path) -> None:
+    """It is built as a provenance names it that the policy trusts, without any checkout."""
+    (site / "believed.yaml").write_text(BELIEVED)
+    status, found = _rebuild(site, "good", "--policy", "believed.yaml")
+    assert (status, found["result"]) == (0, "identical")
+
+    (site / "believed.yaml").write_text(BELIEVED.replace("imagekit.pub", "second/imagekit.pub"))
+    said = imagekit(site, "rebuild", "oci:out:good:1.0.0", "--policy", "believed.yaml")
+    assert said.returncode == 3
+    assert "nothing that is said of its recipe is believed" in said.stderr
 
 
 def test_each_file_that_varies_is_named_with_its_cause(site: Path) -> None:

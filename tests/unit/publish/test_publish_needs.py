@@ -73,7 +73,7 @@ def test_the_artifact_is_that_of_node_feature_discovery(run: Publish) -> None:
 
 
 def test_the_artifact_is_not_looked_at_for_signatures(run: Publish, signer: MemorySigner) -> None:
-    """It is a document, as the SBOM is: whoever verifies asks for bundles only."""
+    """It is a document, as SBOM and recipe are: whoever verifies asks for bundles only."""
     registry = CountingRegistry()
     image = run(registry)
     listed = registry.referrers(image.reference)
@@ -82,7 +82,7 @@ def test_the_artifact_is_not_looked_at_for_signatures(run: Publish, signer: Memo
     own_statements(registry, image.reference, signer)
 
     bundles = [entry for entry in listed if entry.artifact_type == BUNDLE]
-    assert registry.asked["manifests"] == len(bundles) == len(listed) - 2
+    assert registry.asked["manifests"] == len(bundles) == len(listed) - 3
 
 
 def test_it_is_signed_as_the_sbom_is(run: Publish, signer: MemorySigner) -> None:

@@ -9,7 +9,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.sign.provenance import recipe_digest_of
+from imagekit.sign.provenance import lock_digest_of, recipe_digest_of
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import Statement, statement_of
 from imagekit.verify.collect import gather
@@ -28,6 +28,8 @@ class ProvenanceClaim(Struct, frozen=True, kw_only=True):
     path: str
     name: str
     version: str
+    lock: Digest | None = None
+    """The digest of the lock, where it says that there was one."""
 
 
 def provenance_claims(
@@ -67,12 +69,18 @@ def _claims(statement: Statement) -> Iterator[ProvenanceClaim]:
         return
     try:
         whole = Fields.of(statement.predicate, what="the provenance", code="BAD_STATEMENT")
-        recipe = whole.object("buildDefinition").object("externalParameters").object("recipe")
+        parameters = whole.object("buildDefinition").object("externalParameters")
+        recipe = parameters.object("recipe")
         builder = whole.object("runDetails").object("builder").text("id")
         named = [recipe.optional_text(key)[:_LONGEST] for key in ("path", "name", "version")]
     except DocumentError:
         return
     path, name, version = named
     yield ProvenanceClaim(
-        builder=builder[:_LONGEST], recipe=digest, path=path, name=name, version=version
+        builder=builder[:_LONGEST],
+        recipe=digest,
+        path=path,
+        name=name,
+        version=version,
+        lock=lock_digest_of(statement),
     )
