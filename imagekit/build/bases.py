@@ -1,6 +1,6 @@
 """What recipes build on: other recipes, and images of registries."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -46,6 +46,10 @@ class BaseImage(Struct, frozen=True, kw_only=True):
     contexts: tuple[BaseContext, ...] = ()
 
 
+Bring = Callable[[ImageBase | RecipeBase], BaseImage]
+"""Brings an image into the local store: of a registry, or of another recipe."""
+
+
 def on_top_of(built: BuiltImage, store: LayoutStore) -> BaseImage:
     """Return what a recipe inherits from another one that was built.
 
@@ -64,19 +68,15 @@ def on_top_of(built: BuiltImage, store: LayoutStore) -> BaseImage:
 
 def named_by_containerfile(
     recipe: Recipe,
-    built: Mapping[str, BuiltImage],
-    store: LayoutStore,
+    bring: Bring,
     *,
-    bring: Callable[[ImageBase], BaseImage],
     platform: Platform,
 ) -> BaseImage:
     """Return the images that a Containerfile names; that of its last stage is its base.
 
     Args:
         recipe: the recipe.
-        built: the other recipes that it names, by name.
-        store: has them.
-        bring: fetches an image of a registry into the store.
+        bring: brings each of them into the local store.
         platform: whose image is built.
 
     Raises:
@@ -90,10 +90,8 @@ def named_by_containerfile(
     contexts: list[BaseContext] = []
     materials: list[Material] = []
     for source in script.sources:
-        if isinstance(source, RecipeBase):
-            below, name = on_top_of(built[source.name], store), f"{LAYOUT_HOST}/{source.name}"
-        else:
-            below, name = bring(source), str(source)
+        name = f"{LAYOUT_HOST}/{source.name}" if isinstance(source, RecipeBase) else str(source)
+        below = bring(source)
         materials += below.materials
         contexts.append(_context(name, below, script))
     base = next((context for context in contexts if context.name == script.image), None)
@@ -162,9 +160,15 @@ def image_below(
         IntegrityError: bytes are not what their digest says.
     """
     from imagekit.oci.registry.connect import reader
+    from imagekit.oci.registry.kept import kept_content
+    from imagekit.oci.registry.snapshot import RegistrySnapshot
 
     progress(Started(stage="base", detail=str(base)))
-    source = reader(base.location, registry.of(base.reference.repository.host))
+    # What a digest names is not asked for twice; of a base that is there, nothing is then.
+    source = RegistrySnapshot(
+        reader(base.location, registry.of(base.reference.repository.host)),
+        kept=kept_content(base.location),
+    )
     reference, manifest = _image(source, base, platform or host_platform())
     raw = source.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
     config = parse_config(raw)

@@ -15,6 +15,7 @@ from imagekit.build.apt_sources import archive_materials
 from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.bases import (
     BaseImage,
+    Bring,
     image_below,
     named_by_containerfile,
     on_top_of,
@@ -46,11 +47,12 @@ from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
 from imagekit.inputs import read_regular
 from imagekit.oci.codec import config_bytes, manifest_bytes
+from imagekit.oci.destination import Destination
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.location import REGISTRY
-from imagekit.oci.reference import Repository
+from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.connect import reader
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import CONFIG, MANIFEST, NOTHING, Descriptor, Platform
@@ -104,6 +106,9 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     recipes: Recipes = field(default_factory=Recipes)
     """Where bases are looked for, and what was read of them."""
+    published: Destination | None = None
+    """Where recipes are published, if that is known: a base whose image the lock has is taken from
+    there by its digest, and is not built."""
     mirrors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Where distributions are got from, by the names of their archives; else by the host's apt."""
     preflight: Callable[[Recipe], None] = lambda _: None
@@ -147,7 +152,7 @@ def build(
     folders = Folders.of(options.env)
     built: dict[Path, BuiltImage] = {}
     # All are found before the first is built: a fault in the last one costs no hour.
-    entries = tuple(options.recipes.with_bases(recipe))
+    entries = to_build(recipe, options)
     check_platform(entries, options)
     for entry in entries:
         _secrets(entry, options.env)
@@ -161,6 +166,37 @@ def build(
             record_built(store, image, recipes=digest_of(options.recipes.with_bases(entry)))
             built[entry.file] = image
     return built[recipe.file]
+
+
+def to_build(recipe: Recipe, options: BuildOptions) -> tuple[Recipe, ...]:
+    """Return a recipe behind those of its bases that have to be built, in their order.
+
+    Raises:
+        RecipeError: a base is missing, faulty, or stands on the recipe itself; or a lock is stale.
+    """
+    return options.recipes.with_bases(
+        recipe, taken=lambda each, need: published_base(each, need, options) is not None
+    )
+
+
+def published_base(recipe: Recipe, need: RecipeBase, options: BuildOptions) -> ImageBase | None:
+    """Return the published image of a base, where it is used instead of the base's recipe.
+
+    That is so where the recipe's lock has the digest of that image, and it is known where recipes
+    are published.
+
+    Raises:
+        RecipeError: the lock is stale.
+    """
+    if options.published is None:
+        return None
+    lock = lock_of(recipe, options)
+    digest = None if lock is None else lock.platform.published.get(need.name)
+    if digest is None:
+        return None
+    place = options.published.place(need.name)
+    reference = PinnedReference(place.repository, digest)
+    return ImageBase(reference=reference, location=place.location, place=need.place)
 
 
 def _build(
@@ -234,7 +270,7 @@ def plan_on_bases(
     """
     built = {
         base.file: build(base, progress=progress, options=options)
-        for base in options.recipes.with_bases(recipe)[:-1]
+        for base in to_build(recipe, options)[:-1]
     }
     store = open_store(Folders.of(options.env))
     return _planned(recipe, built, store, progress=progress, options=options)[1]
@@ -249,13 +285,15 @@ def _planned(
     options: BuildOptions,
 ) -> tuple[tuple[BaseImage, ...], BuildPlan]:
     """Return what a recipe and its stages build on, and its plan."""
-    below = {
-        need.name: built[options.recipes.base(recipe, need).file] for need in recipe.recipes_below
-    }
 
-    def bring(image: ImageBase) -> BaseImage:
+    def bring(source: ImageBase | RecipeBase) -> BaseImage:
+        if isinstance(source, RecipeBase):
+            published = published_base(recipe, source, options)
+            if published is None:
+                return on_top_of(built[options.recipes.base(recipe, source).file], store)
+            source = published
         return image_below(
-            image,
+            source,
             store,
             registry=options.registry,
             progress=progress,
@@ -263,11 +301,9 @@ def _planned(
             platform=options.target,
         )
 
-    base = _base(recipe, below, store, bring=bring, platform=options.target)
+    base = _base(recipe, bring, platform=options.target)
     stages = {
-        stage.name: _below(stage.base, below, store, bring=bring)
-        for stage in recipe.stages
-        if stage.base is not None
+        stage.name: _below(stage.base, bring) for stage in recipe.stages if stage.base is not None
     }
     plan = plan_of(
         recipe,
@@ -299,6 +335,7 @@ def lock_of(recipe: Recipe, options: BuildOptions, progress: Progress = silent) 
         options.target,
         wish=options.lock,
         recipes=options.recipes,
+        published=options.published is not None,
         progress=progress,
     )
 
@@ -408,31 +445,16 @@ def image_time(recipe: Recipe, env: Mapping[str, str], *, otherwise: int = LONG_
     return otherwise if committed is None else committed
 
 
-def _base(
-    recipe: Recipe,
-    built: Mapping[str, BuiltImage],
-    store: LayoutStore,
-    *,
-    bring: Callable[[ImageBase], BaseImage],
-    platform: Platform,
-) -> BaseImage:
+def _base(recipe: Recipe, bring: Bring, *, platform: Platform) -> BaseImage:
     """Return what the recipe builds on, fetched where it is an image of a registry."""
     if recipe.script is not None:
-        return named_by_containerfile(recipe, built, store, bring=bring, platform=platform)
-    return _below(recipe.base, built, store, bring=bring)
+        return named_by_containerfile(recipe, bring, platform=platform)
+    return _below(recipe.base, bring)
 
 
-def _below(
-    base: Base | None,
-    built: Mapping[str, BuiltImage],
-    store: LayoutStore,
-    *,
-    bring: Callable[[ImageBase], BaseImage],
-) -> BaseImage:
+def _below(base: Base | None, bring: Bring) -> BaseImage:
     """Return the image that a base names; nothing where it names none."""
-    if isinstance(base, ImageBase):
-        return bring(base)
-    return on_top_of(built[base.name], store) if isinstance(base, RecipeBase) else BaseImage()
+    return bring(base) if isinstance(base, ImageBase | RecipeBase) else BaseImage()
 
 
 def _make(

@@ -111,7 +111,7 @@ def inputs_of(recipe: Recipe, platform: Platform, *, recipes: Recipes, lock_of: 
         RecipeError: a base is missing or faulty.
     """
     lock = lock_of(recipe)
-    published = {} if lock is None else _published(lock)
+    published = {} if lock is None else lock.platform.published
     bases = {}
     for need in recipe.recipes_below:
         if need.name in published:
@@ -126,15 +126,6 @@ def inputs_of(recipe: Recipe, platform: Platform, *, recipes: Recipes, lock_of: 
         bases=bases,
         lock=None if lock is None else lock.digest,
     )
-
-
-def _published(lock: UsedLock) -> Mapping[str, Digest]:
-    """Return the images of recipes that a lock has, by the recipes' names."""
-    trees = (lock.platform.image, *lock.platform.stages.values())
-    named = ((tree.base.partition(" "), tree.image) for tree in trees)
-    return {
-        name: image for (kind, _, name), image in named if kind == "recipe" and image is not None
-    }
 
 
 def _moved(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:

@@ -30,6 +30,7 @@ def used_lock(
     *,
     wish: LockWish,
     recipes: Recipes,
+    published: bool = False,
     progress: Progress = silent,
 ) -> UsedLock | None:
     """Return the lock beside a recipe; None where it is built without.
@@ -39,6 +40,8 @@ def used_lock(
         platform: what it is built for.
         wish: whether there has to be one.
         recipes: where the recipes are found that it stands on.
+        published: whether bases whose images the lock has are those: then another lock of such a
+            base changes nothing.
         progress: told where layers will have other digests than those of the lock's writer.
 
     Raises:
@@ -58,7 +61,13 @@ def used_lock(
                 code="build/no-lock",
             )
         return None
-    bases = {need.name: _digest(recipes.base(recipe, need)) for need in recipe.recipes_below}
+    locked = lock.platforms.get(str(platform))
+    taken = locked.published if published and locked is not None else {}
+    bases = {
+        need.name: _digest(recipes.base(recipe, need))
+        for need in recipe.recipes_below
+        if need.name not in taken
+    }
     moved = staleness(lock, recipe, (platform,), bases=bases)
     if moved:
         raise RecipeError(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imagekit.build.use_lock import LockWish
+    from imagekit.oci.destination import Destination
     from imagekit.oci.reference import Repository
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.oci.types import Platform
@@ -59,6 +60,19 @@ def needed(arguments: argparse.Namespace, name: str, *, metavar: str, hint: str 
     if value is None:
         raise UsageError(missing(name), hint=hint + said_by(name, metavar=metavar))
     return value
+
+
+def destination_of(arguments: argparse.Namespace) -> "Destination | None":
+    """Return where recipes are published; None where nothing says it.
+
+    Raises:
+        InvalidReferenceError: what says it is no destination.
+    """
+    from imagekit.oci.destination import Destination
+
+    to = configured(arguments, "to")
+    alias = configured(arguments, "as") or ""
+    return None if to is None else Destination.parse(to, alias=alias)
 
 
 def missing(name: str) -> str:

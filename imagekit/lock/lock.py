@@ -100,6 +100,18 @@ class LockedPlatform(Struct, frozen=True, kw_only=True):
     stages: Mapping[str, LockedTree] = field(default_factory=lambda: _NO_STAGES)
     """By the stages' names."""
 
+    @property
+    def published(self) -> Mapping[str, Digest]:
+        """The published images of recipes that it stands on, by the recipes' names."""
+        named = (
+            (tree.base.partition(" "), tree.image) for tree in (self.image, *self.stages.values())
+        )
+        return {
+            name: image
+            for (kind, _, name), image in named
+            if kind == "recipe" and image is not None
+        }
+
 
 class Lock(Struct, frozen=True, kw_only=True):
     """A whole lock."""

@@ -11,9 +11,9 @@ The order protects users: nothing is tagged before everything else is there and 
 3. It is pushed by digest, without a tag.
 4. The SBOM, a locked recipe, and what a recipe says of its needs, are attached; SBOM and needs, the
    provenance, which names the recipe by its digest, and the results of the tests and of the check
-   are attested, the image is signed in both forms, and a release is signed, whose sequence is higher
-   than that of any earlier one of these tags. All of it is signed first, and then written and listed
-   at once.
+   are attested, the image is signed in both forms, and a release is signed, whose sequence is
+   higher than that of any earlier one of these tags. All of it is signed first, and then written
+   and listed at once.
 5. It is verified as a node would, for every tag; then the consumers that were named are asked for
    it by digest, and each must accept it.
 6. The immutable tags are written, each only if no other process has written it meanwhile, and read
@@ -112,6 +112,11 @@ class PublishOptions(Struct, frozen=True, kw_only=True):
     consumers: tuple[Consumer, ...] = ()
     """Who must accept the image before any of its tags is written."""
 
+    def at(self, to: Destination | str) -> Self:
+        """Return them for a destination, where published bases are, too."""
+        to = Destination.parse(to) if isinstance(to, str) else to
+        return replace(self, build=replace(self.build, published=to))
+
 
 def publish(
     recipe: Recipe,
@@ -146,6 +151,7 @@ def publish(
         ConsumerRefusedError: a consumer does not accept it; nothing was tagged.
     """
     options = options or PublishOptions()
+    options = options.at(to)
     build = options.build
     inputs = inputs_of(
         recipe,

@@ -81,7 +81,7 @@ def publish_recipe(
         ToolNotFoundError: programs of a platform do not run on this host.
         ImagekitError: see ``publish``, for each platform.
     """
-    options = options or PublishOptions()
+    options = (options or PublishOptions()).at(to)
     given = Given(writer=writer, clock=clock, memory=memory)
 
     def one(recipe: Recipe, platform: Platform | None, *, index: Tags = _NONE) -> PublishedImage:

@@ -1,8 +1,10 @@
 """Building a published image once more from its recipe, and comparing the two.
 
-Nothing of the cache is used, so that equality says something about the recipe. The image's time
-comes from the image itself, as a checkout without history knows no other. What the published
-image's provenance claims decides nothing: it only shows early that another recipe was given.
+Nothing of the cache is used, so that equality says something about the recipe. A base that the lock
+names as a published image is not built: it is a material like any other, and rebuilt by itself. The
+image's time comes from the image itself, as a checkout without history knows no other. What the
+published image's provenance claims decides nothing: it only shows early that another recipe was
+given.
 """
 
 import time
@@ -17,6 +19,7 @@ from imagekit.build.local_store import store_in_use
 from imagekit.build.tools.storage import Folders
 from imagekit.errors import DocumentError, InputError
 from imagekit.oci.codec import parse_config
+from imagekit.oci.destination import Destination
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.location import LocatedReference
@@ -72,7 +75,13 @@ def rebuild(
     _check_recipe(recipe, claims, progress)
     if builder:
         _check_builder(builder, {claim.builder for claim in claims}, published.reference)
-    options = replace(options or BuildOptions(), use_cache=False, test=False)
+    options = options or BuildOptions()
+    options = replace(
+        options,
+        use_cache=False,
+        test=False,
+        published=_beside(wanted, recipe) or options.published,
+    )
     recipe = replace(recipe, date=_created(published))
     _check_time(recipe, options.env)
     with store_in_use(Folders.of(options.env)):
@@ -83,6 +92,18 @@ def rebuild(
         )
         comparison = _compared(published, opened(local, reference), progress)
     return Rebuilt(image=published.reference, comparison=comparison, claims=claims)
+
+
+def _beside(image: LocatedReference, recipe: Recipe) -> Destination | None:
+    """Return where the image was published, with what it stands on; None where it has no such name.
+
+    A base that its lock names by a digest is read there: which image that is, the lock says.
+    """
+    repository = image.reference.repository
+    prefix = repository.path.removesuffix(recipe.name)
+    if prefix == repository.path or (prefix and not prefix.endswith("/")):
+        return None
+    return Destination(repository.host, prefix.rstrip("/"), image.location)
 
 
 def _compared(first: OpenedImage, other: OpenedImage, progress: Progress) -> Comparison:

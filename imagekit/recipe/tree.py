@@ -7,6 +7,7 @@ near another one must not decide what that is built on.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -25,6 +26,15 @@ _KEPT_CODES = frozenset(
     f"recipe/{code}" for code in ("unknown-base", "no-tree", "foreign-file", "writable-file")
 )
 """Codes of a base's faults that are reported as they are, at the line that names the base."""
+
+
+Taken = Callable[[Recipe, RecipeBase], bool]
+"""Returns whether a base of a recipe is had elsewhere than by building it."""
+
+
+def _not_taken(recipe: Recipe, need: RecipeBase) -> bool:
+    del recipe, need
+    return False
 
 
 class Recipes(Struct):
@@ -65,14 +75,18 @@ class Recipes(Struct):
             self._read[key] = judge_composed(self._compose(file, key))
         return self._read[key]
 
-    def with_bases(self, recipe: Recipe) -> tuple[Recipe, ...]:
+    def with_bases(self, recipe: Recipe, *, taken: Taken = _not_taken) -> tuple[Recipe, ...]:
         """Return the recipe behind all the recipes that it stands on, in the order to build them.
+
+        Args:
+            recipe: the recipe.
+            taken: says which bases are had elsewhere; they and what they stand on are left out.
 
         Raises:
             RecipeError: a base is missing, faulty, or stands on the recipe itself.
         """
         done: dict[Path, Recipe] = {}
-        self._add(recipe, done, ())
+        self._add(recipe, done, (), taken=taken)
         return tuple(done.values())
 
     def base(self, recipe: Recipe, need: RecipeBase) -> Recipe:
@@ -104,17 +118,19 @@ class Recipes(Struct):
             self._roots[folder] = self.root.resolve() if self.root else declared(folder)
         return self._roots[folder]
 
-    def _add(self, recipe: Recipe, done: dict[Path, Recipe], chain: tuple[Recipe, ...]) -> None:
+    def _add(
+        self, recipe: Recipe, done: dict[Path, Recipe], chain: tuple[Recipe, ...], *, taken: Taken
+    ) -> None:
         here = recipe.file.resolve()
         if here in done:
             return
         chain = (*chain, recipe)
-        for need in recipe.recipes_below:
+        for need in (need for need in recipe.recipes_below if not taken(recipe, need)):
             file = self._locate(recipe, need)
             if any(file.resolve() == above.file.resolve() for above in chain):
                 circle = " > ".join([*(above.name for above in chain), need.name])
                 raise _at(need.place, "base-cycle", f"the recipe stands on itself: {circle}")
-            self._add(self.load(file), done, chain)
+            self._add(self.load(file), done, chain, taken=taken)
         done[here] = recipe
 
     def _locate(self, recipe: Recipe, need: RecipeBase) -> Path:

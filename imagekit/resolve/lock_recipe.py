@@ -13,7 +13,7 @@ from imagekit.build.local_store import open_store
 from imagekit.build.plan import FORMAT as LAYERS
 from imagekit.build.tools.storage import Folders
 from imagekit.errors import BuildError, RecipeError
-from imagekit.lock.asked import asked_image, asked_stages
+from imagekit.lock.asked import asked_image, asked_stages, base_text
 from imagekit.lock.changes import package_changes
 from imagekit.lock.lock import (
     Lock,
@@ -63,8 +63,9 @@ class LockOptions(Struct, frozen=True, kw_only=True):
     """Where distributions are got from, by the names of their archives; else by the host's apt."""
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    published: Callable[[Recipe], Digest | None] = lambda _: None
-    """Returns the digest under which a base was published, where that is known."""
+    published: Callable[[Recipe, Lock], Digest | None] | None = None
+    """Returns the image that was published of a base with this lock, None where there is none; None
+    itself where it is not known where bases are published."""
     progress: Progress = silent
 
 
@@ -110,7 +111,10 @@ def lock_recipe(
     platforms = _platforms(recipe, before)
     moved: tuple[str, ...] = ()
     if before is not None:
-        moved = staleness(before, recipe, platforms, bases=names)
+        moved = (
+            *staleness(before, recipe, platforms, bases=names),
+            *_moved_images(before, recipe, bases, options=options),
+        )
         if not moved and not newer.anything:
             return RecipeLock(recipe=recipe, before=before, after=before)
     options.progress(Started(stage="lock", detail=recipe.name))
@@ -138,6 +142,29 @@ def lock_recipe(
     # What an archive or an index says becomes part of it: it must be one that is read again.
     parse_lock(lock_bytes(after), what=f"the lock of {recipe.name}")
     return RecipeLock(recipe=recipe, before=before, after=after, moved=moved)
+
+
+def _published(base: Recipe, lock: Lock, options: LockOptions) -> Digest | None:
+    return None if options.published is None else options.published(base, lock)
+
+
+def _moved_images(
+    before: Lock, recipe: Recipe, bases: Mapping[Path, Lock], *, options: LockOptions
+) -> Iterator[str]:
+    """Yield which bases were published anew since the recipe was locked, or are not published."""
+    for need in recipe.recipes_below if options.published is not None else ():
+        base = options.recipes.base(recipe, need)
+        now = _published(base, bases[base.file], options)
+        trees = (
+            tree
+            for platform in before.platforms.values()
+            for tree in (platform.image, *platform.stages.values())
+            # A Containerfile's bases are not locked.
+            if tree.base == base_text(need)
+        )
+        if any(tree.image != now for tree in trees):
+            what = "is not published as it is" if now is None else f"was published as {now.short}"
+            yield f"the recipe {need.name}, which this one stands on, {what}"
 
 
 def _time(recipe: Recipe, before: Lock | None, options: LockOptions) -> int:
@@ -381,7 +408,7 @@ class _Resolver:
                 status = status.with_stanza(deb, index.stanza(deb.sha256))
         return _Below(
             ground=replace(ground, status=status),
-            image=self._options.published(recipe),
+            image=_published(recipe, lock, self._options),
             lock=lock_digest(lock),
             of_image=below.of_image,
         )

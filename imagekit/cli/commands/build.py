@@ -39,6 +39,7 @@ from imagekit.cli.options import (
     add_registry_options,
     cache_from,
     configured,
+    destination_of,
     lock_wish,
     mirrors_of,
     platform_of,
@@ -117,6 +118,7 @@ def build_options(
         cache_from=cache_from(arguments),
         registry=registry,
         recipes=recipes,
+        published=destination_of(arguments),
         mirrors=mirrors_of(arguments),
         preflight=preflight_once(progress),
     )

@@ -13,7 +13,7 @@ an option that takes words.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from imagekit.cli.options import (
     add_mirrors,
     add_recipes,
     add_registry_options,
-    configured,
+    destination_of,
     mirrors_of,
     recipes_of,
     registry_of,
@@ -32,6 +32,8 @@ from imagekit.errors import VerificationError
 from imagekit.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagekit.lock.changes import LockChange
     from imagekit.lock.lock import Lock
     from imagekit.oci.digest import Digest
@@ -137,27 +139,18 @@ def _locked(
         yield made
 
 
-def _published(arguments: argparse.Namespace) -> "Callable[[Recipe], Digest | None]":
-    """Return what returns the digest under which a recipe was published, where that is known."""
-    from imagekit.oci.destination import Destination
+def _published(
+    arguments: argparse.Namespace,
+) -> "Callable[[Recipe, Lock], Digest | None] | None":
+    """Return what finds the published images of bases; None where nothing says where they are."""
     from imagekit.oci.registry.connect import reader
-    from imagekit.publish.known_release import look
-    from imagekit.recipe.recipe import BUILD
+    from imagekit.publish.published_bases import PublishedBases
 
-    to = configured(arguments, "to")
-    if to is None:
-        return lambda _: None
-    destination = Destination.parse(to, alias=configured(arguments, "as") or "")
+    destination = destination_of(arguments)
+    if destination is None:
+        return None
     source = reader(destination.location, registry_of(arguments))
-
-    def find(recipe: Recipe) -> "Digest | None":
-        # What stands for {build} is not known before the recipe is built.
-        tag = next((tag for tag in recipe.tags.all if BUILD not in tag), None)
-        place = destination.place(recipe.name).repository
-        found = None if tag is None else look(source, place, tag)
-        return None if found is None else found.digest
-
-    return find
+    return PublishedBases(source, destination).image_of
 
 
 def _shown(row: "RecipeLock") -> "tuple[LockChange, ...]":

@@ -24,6 +24,7 @@ from imagekit.cli.options import (
     add_registry_options,
     cache_from,
     configured,
+    destination_of,
     lock_wish,
     mirrors_of,
     recipes_of,
@@ -77,6 +78,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         cache_from=cache_from(arguments),
         registry=registry_of(arguments),
         recipes=recipes,
+        published=destination_of(arguments),
         mirrors=mirrors_of(arguments),
         preflight=preflight_once(console.progress),
     )

@@ -219,7 +219,7 @@ def test_a_recipe_stands_on_the_lock_of_its_base(archive: _Archive, write: _Writ
     base = write("base", _HEAD.format("base", _SYSTEM))
     child = write("child", _HEAD.format("child", "{recipe: base}") + _GREETER)
     published = Digest.of(b"published")
-    below, made = _lock(child, published=lambda _: published)
+    below, made = _lock(child, published=lambda *_: published)
 
     assert (below.recipe.name, made.recipe.name) == ("base", "child")
     assert "Package: libc6" in archive.asked[-1][2]

@@ -4,14 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.cli.main import main
-from imagekit.lock.lock_file import read_lock
+from imagekit.lock.lock_file import lock_digest, read_lock
 from imagekit.oci.destination import Destination
+from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
-from tests.support.fakes import push_image
+from imagekit.recipe import load
+from imagekit.sign.provenance import provenance
+from imagekit.sign.signing import attest, subjects
+from tests.support.built import built_image
+from tests.support.fakes import FixedClock, MemorySigner, push_image
 from tests.support.repositories import commit, git
 
 
@@ -61,16 +67,49 @@ def test_a_check_of_a_lock_that_is_the_newest_is_good(folder: Path) -> None:
 
 
 def test_the_published_base_is_locked_where_it_is_known(folder: Path) -> None:
-    """By the digest that its tag has."""
-    place = Destination.parse(f"oci:{folder.parent}/images").place("base")
-    registry = writer(place, RegistryOptions())
-    image = push_image(registry, place.repository)
-    registry.tag(TaggedReference(place.repository, "1"), registry.manifest(image))
+    """By the digest that its tag has, if it was made of the base as it is now."""
+    words = ["lock", str(folder), "--to", f"oci:{folder.parent}/images"]
+    assert main(words) == 0
+    assert _base_images(folder) == {None}
 
-    assert main(["lock", str(folder), "--to", f"oci:{folder.parent}/images"]) == 0
+    image = _publish_base(folder.parent)
+    assert main(words) == 0
+    assert _base_images(folder) == {image}
+    assert main(words) == 0
+    assert main(["lock", str(folder)]) == 0
+    assert _base_images(folder) == {image}
+
+    (folder.parent / "base/note").touch()
+    assert main(words) == 0
+    assert _base_images(folder) == {None}
+
+
+def _base_images(folder: Path) -> set[Digest | None]:
     lock = read_lock(folder)
     assert lock is not None
-    assert {platform.image.image for platform in lock.platforms.values()} == {image.digest}
+    return {platform.image.image for platform in lock.platforms.values()}
+
+
+def _publish_base(tree: Path) -> Digest:
+    """Write an image with the tag of the base, and a provenance that it was made of that."""
+    recipe, lock = load(tree / "base"), read_lock(tree / "base")
+    assert lock is not None
+    place = Destination.parse(f"oci:{tree}/images").place("base")
+    registry = writer(place, RegistryOptions())
+    image = push_image(registry, place.repository)
+    manifest = registry.manifest(image)
+    built = replace(built_image(tree / "built"), lock=lock_digest(lock))
+    statement = provenance(recipe, built, subjects=subjects(image, ()), invocation="urn:one")
+    attest(
+        registry,
+        MemorySigner(),
+        image,
+        manifest=manifest.descriptor,
+        statement=statement,
+        clock=FixedClock(),
+    )
+    registry.tag(TaggedReference(place.repository, "1"), manifest)
+    return image.digest
 
 
 def test_changes_since_a_revision_are_a_table(
