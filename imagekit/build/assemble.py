@@ -76,7 +76,10 @@ def image_config(plan: BuildPlan, made: BuildResult) -> ImageConfig:
 
 
 def image_manifest(config: Descriptor, layers: tuple[BuiltLayer, ...]) -> Manifest:
-    """Return the manifest; an annotation of each layer names the part of the recipe it is of."""
+    """Return the manifest; an annotation of each layer names the part of the recipe it is of.
+
+    Others are those of zstd:chunked.
+    """
     return Manifest(
         media_type=MANIFEST,
         config=config,
@@ -85,7 +88,7 @@ def image_manifest(config: Descriptor, layers: tuple[BuiltLayer, ...]) -> Manife
                 media_type=layer.descriptor.media_type,
                 digest=layer.descriptor.digest,
                 size=layer.descriptor.size,
-                annotations={ORIGIN: str(layer.origin)},
+                annotations={ORIGIN: str(layer.origin), **layer.descriptor.annotations},
             )
             for layer in layers
         ),

@@ -6,10 +6,10 @@ packages of the day take part, which it does not have.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from imagekit.build.compression import compressor
 from imagekit.build.job import UsedLock
-from imagekit.build.layer import COMPRESSOR
 from imagekit.build.plan import FORMAT
 from imagekit.documents import strictjson
 from imagekit.oci.digest import Digest
@@ -32,7 +32,8 @@ class Inputs(Struct, frozen=True, kw_only=True):
     """What it stands on, by the recipes' names: the image that the lock has, else the digest of
     what decides that. An image of a registry stands in the recipe by its digest."""
     lock: Digest | None = None
-    compressor: str = " ".join(COMPRESSOR)
+    compressor: str = field(default_factory=lambda: " ".join(compressor()))
+    """Name, version and level; without a recipe that says it, that of gzip."""
     layers: int = FORMAT
 
     @property
@@ -125,6 +126,7 @@ def inputs_of(recipe: Recipe, platform: Platform, *, recipes: Recipes, lock_of: 
         platform=str(platform),
         bases=bases,
         lock=None if lock is None else lock.digest,
+        compressor=" ".join(compressor(recipe.compression)),
     )
 
 

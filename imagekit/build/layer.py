@@ -6,40 +6,29 @@ image-spec layer.md has it; removed paths are whiteouts. What cannot be kept, or
 meaning where it is unpacked, is refused by name.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Protocol, Self
-
-from isal import isal_zlib
-from msgspec import Struct
+from typing import IO
 
 from imagekit import rooted
 from imagekit.build import attributes, tar_header
 from imagekit.build.attributes import CANNOT_KEEP, Attributes
 from imagekit.build.catalogued import shown
+from imagekit.build.compression import ArchiveCompressor, WrittenLayer
 from imagekit.build.marks import Marks
 from imagekit.build.open_tree import OpenTree
 from imagekit.build.tar_header import EntryHeader
 from imagekit.build.tree_snapshot import Changes
 from imagekit.errors import BuildError, ToolError
 from imagekit.files import HINTS
-from imagekit.oci.digest import Digest
 from imagekit.oci.layer_stream import MAX_UNPACKED
-from imagekit.oci.types import LAYER_GZIP, Descriptor
+from imagekit.recipe.recipe import GZIP, Compression
 
 MAX_BYTES = MAX_UNPACKED
 """Most bytes of a layer, unpacked: no more than is read of one for its SBOM."""
-LEVEL = 1
-COMPRESSOR = ("isal", f"{version('isal')} level {LEVEL}")
-"""Name and version of the compressor: the digest of a layer depends on them, its diffID not."""
-
-_GZIP = 31  # window bits of zlib's API that make it write a gzip header, without name and time
 _PIECE = 1 << 20
 _SECOND = 10**9
 WHITEOUT = ".wh."
@@ -52,28 +41,17 @@ _KINDS = {
 }
 
 
-class WrittenLayer(Struct, frozen=True, kw_only=True):
-    """A layer that lies in the blob folder."""
-
-    descriptor: Descriptor
-    diff_id: Digest
-    size: int
-    """Bytes of the uncompressed archive."""
-
-
-class Sink(Protocol):
-    """Takes the archive's bytes in order."""
-
-    def write(self, raw: bytes) -> None:
-        """Take some bytes."""
-        ...
-
-
 _NO_MARKS = Marks()
 
 
 def write(
-    root: Path, changes: Changes, blobs: Path, *, epoch: int, marks: Marks = _NO_MARKS
+    root: Path,
+    changes: Changes,
+    blobs: Path,
+    *,
+    epoch: int,
+    marks: Marks = _NO_MARKS,
+    compression: Compression = GZIP,
 ) -> WrittenLayer:
     """Write the changed paths of a tree as a compressed layer.
 
@@ -83,6 +61,7 @@ def write(
         blobs: the folder ``blobs/sha256`` of a layout.
         epoch: the image's time; no entry is newer.
         marks: texts that it must not hold.
+        compression: how it is compressed.
 
     Returns:
         The layer, which lies in the folder under its digest.
@@ -94,7 +73,9 @@ def write(
     try:
         with NamedTemporaryFile(dir=blobs, prefix=".part-", delete=False) as part:
             try:
-                layer = _write(root, changes, part.file, epoch=epoch, marks=marks)
+                with ArchiveCompressor(part.file, compression) as sink:
+                    _archive(root, changes, sink, epoch=epoch, marks=marks)
+                layer = sink.layer()
                 Path(part.name).chmod(0o644)
                 Path(part.name).rename(blobs / layer.descriptor.digest.hex)
             finally:
@@ -107,21 +88,13 @@ def write(
     return layer
 
 
-def _write(
-    root: Path, changes: Changes, file: IO[bytes], *, epoch: int, marks: Marks
-) -> WrittenLayer:
-    with _Compressor(file) as sink:
-        _archive(root, changes, sink, epoch=epoch, marks=marks)
-    return sink.layer()
-
-
 def save(root: Path, changes: Changes, file: IO[bytes], *, marks: Marks) -> None:
     """Write the changed paths of a tree with their times as they are, so that they can come back.
 
     Args:
         root: the mounted tree.
         changes: which of its paths, and what is gone, as whiteouts.
-        file: takes the archive, compressed as a layer is.
+        file: takes the archive, compressed by gzip.
         marks: texts that it must not hold.
 
     Raises:
@@ -129,11 +102,13 @@ def save(root: Path, changes: Changes, file: IO[bytes], *, marks: Marks) -> None
         ToolError: a file changed while it was read.
         OSError: something cannot be read or written.
     """
-    with _Compressor(file) as sink:
+    with ArchiveCompressor(file) as sink:
         _archive(root, changes, sink, epoch=None, marks=marks)
 
 
-def _archive(root: Path, changes: Changes, sink: Sink, *, epoch: int | None, marks: Marks) -> None:
+def _archive(
+    root: Path, changes: Changes, sink: ArchiveCompressor, *, epoch: int | None, marks: Marks
+) -> None:
     archive = _Archive(sink, epoch, marks)
     # image-spec layer.md, Whiteouts: they should stand before entries beside them, are empty
     # regular files, and apply to lower layers only.
@@ -146,75 +121,10 @@ def _archive(root: Path, changes: Changes, sink: Sink, *, epoch: int | None, mar
     sink.write(b"\0" * tar_header.BLOCK * 2)
 
 
-class _Compressor:
-    """Hashes, compresses and writes in a second thread, while the first one reads.
-
-    hashlib and isal release the interpreter lock, so the two threads run at once.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._plain = hashlib.sha256()
-        self._packed = hashlib.sha256()
-        self._deflate = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _GZIP)
-        self._size = self._packed_size = 0
-        self._waiting = bytearray()
-        self._pool = ThreadPoolExecutor(1)
-        self._busy: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None:
-                self._flush()
-                self._wait()
-                self._store(self._deflate.flush())
-                self._file.flush()
-        finally:
-            self._pool.shutdown()
-
-    def write(self, raw: bytes) -> None:
-        self._waiting += raw
-        if len(self._waiting) >= _PIECE:
-            self._flush()
-
-    def layer(self) -> WrittenLayer:
-        return WrittenLayer(
-            descriptor=Descriptor(
-                media_type=LAYER_GZIP,
-                digest=Digest("sha256", self._packed.hexdigest()),
-                size=self._packed_size,
-            ),
-            diff_id=Digest("sha256", self._plain.hexdigest()),
-            size=self._size,
-        )
-
-    def _flush(self) -> None:
-        piece, self._waiting = bytes(self._waiting), bytearray()
-        self._wait()
-        self._busy = self._pool.submit(self._take, piece)
-
-    def _wait(self) -> None:
-        if self._busy is not None:
-            self._busy.result()
-
-    def _take(self, piece: bytes) -> None:
-        self._plain.update(piece)
-        self._size += len(piece)
-        self._store(self._deflate.compress(piece))
-
-    def _store(self, packed: bytes) -> None:
-        self._packed.update(packed)
-        self._packed_size += len(packed)
-        self._file.write(packed)
-
-
 class _Archive:
     """Writes the entries of an archive; without an image's time, each has its own to the end."""
 
-    def __init__(self, sink: Sink, epoch: int | None, marks: Marks) -> None:
+    def __init__(self, sink: ArchiveCompressor, epoch: int | None, marks: Marks) -> None:
         self._sink, self._epoch, self._marks = sink, epoch, marks
         self._first: dict[tuple[int, int], str] = {}
         self._left = MAX_BYTES
@@ -319,7 +229,7 @@ class _Archive:
     def _header(self, entry: EntryHeader) -> None:
         raw = tar_header.header(entry)
         self._marks.check_entry(raw, entry.path)
-        self._sink.write(raw)
+        self._sink.header(entry, raw)
 
 
 def _exactly(nanoseconds: int) -> str:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from imagekit.build import apt_sources, layer, tree_snapshot
 from imagekit.build.catalogued import some_shown
+from imagekit.build.compression import compressor
 from imagekit.build.container import BuildContainer
 from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.image import BuiltLayer, Material, Origin
@@ -426,7 +427,16 @@ def _written(
     if content.config is not None:
         raw = repr(content.config).encode()
         marks.check(raw, where=f"the configuration of {content.title}")
-    written = layer.write(root, changed, work.container.blobs, epoch=work.plan.epoch, marks=marks)
+    compression = work.plan.recipe.compression
+    written = layer.write(
+        root,
+        changed,
+        work.container.blobs,
+        epoch=work.plan.epoch,
+        marks=marks,
+        compression=compression,
+    )
+    bootstrapped = wanted.bootstrap is not None
     made = CachedLayer(
         layer=BuiltLayer(
             descriptor=written.descriptor,
@@ -437,7 +447,7 @@ def _written(
         materials=content.materials,
         made=time.time(),
         config=content.config,
-        tools=(*work.container.tools(bootstrapped=wanted.bootstrap is not None), layer.COMPRESSOR),
+        tools=(*work.container.tools(bootstrapped=bootstrapped), compressor(compression)),
         isolation=content.isolation,
         stands_on=standing(wanted.steps, state.layers, _stage_layers(work)),
         locked=wanted.locked,

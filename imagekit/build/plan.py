@@ -19,6 +19,7 @@ from imagekit.lock.lock import LockedDeb, LockedInstall, LockedPlatform, LockedT
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.recipe.recipe import (
+    GZIP,
     Base,
     BootstrapBase,
     BuildStage,
@@ -141,6 +142,7 @@ class _Chain(Struct):
         whole = [FORMAT, below, made_of, self.epoch, str(self.platform)]
         # One that is not locked is used for a day only, so that the two must not be the same.
         whole += ["locked"] if self.locked is not None else []
+        whole += [self.recipe.compression] if self.recipe.compression != GZIP else []
         return Digest.of(strictjson.dumps(whole))
 
 

@@ -7,6 +7,7 @@ with what that has no room for. The bytes are those of Python's tarfile, which t
 import zlib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -47,17 +48,23 @@ class EntryHeader(Struct, frozen=True, kw_only=True):
     """Further records of the extended header; they stand for what they name."""
 
 
+class HeaderPlace(NamedTuple):
+    """Where the header of an entry stands in a piece of an archive, which has all of it."""
+
+    start: int
+    end: int
+    entry: EntryHeader
+
+
 def header(entry: EntryHeader) -> bytes:
     """Return the header blocks of an entry.
 
     A name that is no UTF-8 keeps its bytes: hdrcharset=BINARY then says so (IEEE Std 1003.1, pax
     Extended Header).
     """
-    path, uid, gid, size, mtime = entry.path, entry.uid, entry.gid, entry.size, entry.mtime
-    if entry.kind == FOLDER and path[-1:] != "/":
-        path += "/"
+    uid, gid, size, mtime = entry.uid, entry.gid, entry.size, entry.mtime
     more = dict(entry.records)
-    name = _text(path, "path", more)
+    name = _text(full_name(entry), "path", more)
     target = _text(entry.link, "linkpath", more) if entry.link else b""
     if not (0 <= uid <= _MOST_OWNER and 0 <= gid <= _MOST_OWNER):
         uid = _number(uid, "uid", more, most=_MOST_OWNER)
@@ -69,6 +76,12 @@ def header(entry: EntryHeader) -> bytes:
         name, entry.kind, numbers=(entry.mode & 0o7777, uid, gid, size, mtime), target=target
     )
     return _extended(more) + block if more else block
+
+
+def full_name(entry: EntryHeader) -> str:
+    """Return the name of an entry as archives have it: that of a folder ends with a slash."""
+    path = entry.path
+    return f"{path}/" if entry.kind == FOLDER and path[-1:] != "/" else path
 
 
 def padded(size: int) -> int:

@@ -9,8 +9,8 @@ What must hold:
 
 from typing import Literal
 
+from imagekit.build.compression import compressor
 from imagekit.build.job import UsedLock
-from imagekit.build.layer import COMPRESSOR
 from imagekit.errors import RecipeError
 from imagekit.lock.lock_file import lock_digest, lock_path, read_lock
 from imagekit.lock.staleness import staleness
@@ -76,7 +76,7 @@ def used_lock(
             "now",
             code="build/stale-lock",
         )
-    ours = " ".join(COMPRESSOR)
+    ours = " ".join(compressor(recipe.compression))
     if lock.compressor != ours:
         message = f"the lock was written with {lock.compressor}, and this host has {ours}: the "
         message += "content of layers will be the same, and their digests may differ"

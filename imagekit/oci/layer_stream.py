@@ -1,6 +1,5 @@
 """The bytes of a layer as a stream of bounded reads: plain tar, gzip or zstd, never held whole."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from gzip import BadGzipFile, GzipFile
 from io import RawIOBase
@@ -152,10 +151,8 @@ class Stream:
 
     def _unzstd(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         # Few layers are compressed so.
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
+        from imagekit.oci.zstandard import zstd
+
         bounds: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
         try:
             # Frames follow each other, also such as are passed over: zstd:chunked keeps its table

@@ -19,6 +19,13 @@ from imagekit.recipe.check_key import CheckDemand
 from imagekit.recipe.image_test import ImageTest
 from imagekit.recipe.stated_needs import StatedNeeds
 
+Compression = Literal["gzip", "zstd", "zstd:chunked"]
+"""How layers are compressed; the words are those of ``--compression-format`` of Podman."""
+GZIP: Compression = "gzip"
+ZSTD: Compression = "zstd"
+ZSTD_CHUNKED: Compression = "zstd:chunked"
+COMPRESSIONS = (GZIP, ZSTD, ZSTD_CHUNKED)
+
 EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*", "recipe.lock")
 
 
@@ -311,6 +318,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...] = ()
     platforms: tuple[Platform, ...] = ()
     """Empty: the platform of the host."""
+    compression: Compression = GZIP
+    """How the layers are compressed that the recipe adds to its base."""
     tests: tuple[ImageTest, ...] = ()
     check: CheckDemand | None = None
     """What the check of the image may find; None where findings are told and stop nothing."""

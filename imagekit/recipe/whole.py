@@ -11,7 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
 from imagekit.recipe import items, rules
 from imagekit.recipe.check_key import CHECK
-from imagekit.recipe.recipe import Containerfile, Recipe
+from imagekit.recipe.recipe import COMPRESSIONS, GZIP, Containerfile, Recipe
 from imagekit.recipe.stages import in_order, stages_fit
 from imagekit.recipe.stated_needs import NEEDS
 from imagekit.recipe.tests_key import TESTS
@@ -65,6 +65,11 @@ FIELDS: dict[str, Field[Any]] = {
     "platforms": item(
         ListOf(items.PLATFORM), "platforms to build for; that of the host by default", default=()
     ),
+    "compression": item(
+        Choice("how layers are compressed", COMPRESSIONS),
+        "how its layers are compressed: gzip, zstd or zstd:chunked",
+        default=GZIP,
+    ),
     "needs": item(
         NEEDS, "what the image needs of its node, completed by what its files show; may be empty"
     ),
@@ -94,6 +99,8 @@ ALIASES = {
     "ports": "expose",
     "args": "build_args",
     "working_dir": "workdir",
+    "compression_format": "compression",
+    "compression-format": "compression",
     "requires": "needs",
     "timeout": "time_limit",
     "schema_version": "schema",

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit.build.build import LONG_AGO, image_time
-from imagekit.build.layer import COMPRESSOR
+from imagekit.build.compression import compressor
 from imagekit.build.local_store import open_store
 from imagekit.build.plan import FORMAT as LAYERS
 from imagekit.build.tools.storage import Folders
@@ -121,7 +121,7 @@ def lock_recipe(
     after = Lock(
         recipe=recipe.name,
         source_date=_time(recipe, before, options),
-        compressor=" ".join(COMPRESSOR),
+        compressor=" ".join(compressor(recipe.compression)),
         layers=LAYERS,
         platforms={
             str(platform): _lock_platform(

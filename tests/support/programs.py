@@ -1,6 +1,8 @@
 """Other people's programs, as tests/support/bench/setup sets them up."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,23 @@ def bench_program(bench: Path, name: str, *, part: str = "") -> Path:
     program = bench / name
     _require(there=program.exists(), part=part or name)
     return program
+
+
+def run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, whatever that is, with variables besides those of the tests."""
+    return subprocess.run(
+        [str(word) for word in argv],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def as_root(variable: str) -> tuple[str, ...]:
+    """Return what makes root of us, as a mount namespace wants it, and keeps a variable."""
+    return () if os.geteuid() == 0 else ("sudo", "-n", f"--preserve-env={variable}")
 
 
 def needs(name: str, *, part: str) -> None:

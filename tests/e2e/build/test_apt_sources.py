@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.layer import COMPRESSOR
+from imagekit.build.compression import compressor
 from imagekit.build.tools.mirrors import host_mirrors
 from imagekit.lock.lock import (
     FILE,
@@ -204,7 +204,7 @@ def _lock(served: Path, uri: str) -> Lock:
     return Lock(
         recipe="moving",
         source_date=int(DATE),
-        compressor=" ".join(COMPRESSOR),
+        compressor=" ".join(compressor()),
         layers=1,
         platforms={str(host_platform()): platform},
     )

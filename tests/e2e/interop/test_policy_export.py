@@ -22,7 +22,7 @@ from imagekit.sign.sign import sign_reference
 from imagekit.signatures.keys.key_files import generate
 from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verify import verify
-from tests.support.programs import bench_program
+from tests.support.programs import as_root, bench_program, run
 from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
@@ -153,7 +153,7 @@ def _copies(site: Site, bench: Path) -> None:
 
 
 def _crane(bench: Path, *words: str) -> None:
-    done = _run(bench / "crane", *words, "--insecure")
+    done = run(bench / "crane", *words, "--insecure")
     assert done.returncode == 0, done.stderr
 
 
@@ -187,8 +187,8 @@ def test_skopeo_decides_alike(
     bench: Path, site: Site, exported: Path, tmp_path: Path, name: str
 ) -> None:
     """Debian 13's Skopeo accepts and refuses the same by the exported files."""
-    done = _run(
-        *_root("BENCH_SHARE"),
+    done = run(
+        *as_root("BENCH_SHARE"),
         *(bench / "skopeo-trixie", "--policy", exported / "policy.json"),
         *("--registries.d", exported / "registries.d", "copy", "--src-tls-verify=false"),
         *(f"docker://{site.reference(name)}", f"dir:{site.folder / tmp_path.name}"),
@@ -202,8 +202,8 @@ def test_skopeo_decides_alike(
 def test_podman_decides_alike(bench: Path, site: Site, exported: Path, name: str) -> None:
     """Debian 13's Podman does, with the exported folder as its /etc/containers."""
     podman = bench_program(bench, "podman-trixie")
-    done = _run(
-        *_root("BENCH_ETC"),
+    done = run(
+        *as_root("BENCH_ETC"),
         *(podman, "--root", "/tmp/root", "--runroot", "/run/podman"),
         *("--storage-driver", "vfs", "pull", "--tls-verify=false", site.reference(name)),
         BENCH_ETC=str(exported),
@@ -232,24 +232,8 @@ def test_an_older_skopeo_reads_what_is_written_for_it(site: Site, tmp_path: Path
 
 
 def _skopeo_of_debian_12(site: Site, folder: Path, which: str) -> subprocess.CompletedProcess[str]:
-    return _run(
+    return run(
         *("skopeo", "--policy", folder / which / "policy.json"),
         *("--registries.d", folder / which / "registries.d", "copy", "--src-tls-verify=false"),
         *(f"docker://{site.reference('site/apps/hello:1.0.0')}", f"dir:{folder / 'out'}"),
-    )
-
-
-def _root(variable: str) -> tuple[str, ...]:
-    """Return what makes root of us: a mount namespace of its own wants it."""
-    return () if os.geteuid() == 0 else ("sudo", "-n", f"--preserve-env={variable}")
-
-
-def _run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(word) for word in argv],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )

@@ -3,13 +3,16 @@
 import pytest
 from msgspec.structs import replace
 
-from imagekit.build.assemble import image_config
+from imagekit.build.assemble import ORIGIN, image_config, image_manifest
+from imagekit.build.chunked import CHECKSUM
+from imagekit.build.image import BuiltLayer, Origin
 from imagekit.build.job import BaseContext, Below, BuildPlan, BuildResult
 from imagekit.build.plan import make_plan
 from imagekit.errors import RecipeError
 from imagekit.needs.needs import Mpi, Needs
 from imagekit.oci.codec import config_bytes, parse_config
-from imagekit.oci.types import Healthcheck, ImageConfig, Platform
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import LAYER_ZSTD, Descriptor, Healthcheck, ImageConfig, Platform
 from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.stated_needs import StatedNeeds
 
@@ -34,6 +37,19 @@ NOTHING = BuildResult(layers=(), materials=(), tools=())
 def plan(recipe: Recipe, inherited: ImageConfig | None = BASE) -> BuildPlan:
     """Return the plan of a recipe on the base."""
     return make_plan(recipe, platform=AMD64, epoch=0, below=Below(config=inherited))
+
+
+def test_a_layer_keeps_its_own_annotations() -> None:
+    """Those of zstd:chunked say where its table of contents is."""
+    digest = Digest.of(b"layer")
+    descriptor = Descriptor(
+        media_type=LAYER_ZSTD, digest=digest, size=5, annotations={CHECKSUM: "sha256:x"}
+    )
+    layer = BuiltLayer(descriptor=descriptor, diff_id=digest, origin=Origin.RECIPE, title="")
+
+    (found,) = image_manifest(descriptor, (layer,)).layers
+
+    assert found.annotations == {CHECKSUM: "sha256:x", ORIGIN: "recipe"}
 
 
 def test_a_base_is_inherited_whole(recipe: Recipe) -> None:

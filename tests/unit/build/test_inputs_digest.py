@@ -11,7 +11,7 @@ from imagekit.lock.lock import LockedPlatform, LockedTree
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.recipe import Recipes
-from imagekit.recipe.recipe import Recipe
+from imagekit.recipe.recipe import COMPRESSIONS, Recipe
 
 PLATFORM = Platform(os="linux", architecture="amd64")
 WHOLE = Inputs(
@@ -57,6 +57,21 @@ def test_the_digest_is_that_of_canonical_json() -> None:
 def test_another_form_of_the_document_moves_all() -> None:
     """What an older version wrote in another way is not taken for the same."""
     assert "the lock" in WHOLE.moved({"bases": "odd"})
+
+
+def test_the_compressor_is_that_of_the_recipe(recipe: Recipe) -> None:
+    """Two hosts with other versions of it make other layers."""
+    found = {
+        inputs_of(
+            replace(recipe, compression=compression),
+            PLATFORM,
+            recipes=Recipes(),
+            lock_of=lambda _: None,
+        ).compressor.partition(" ")[0]
+        for compression in COMPRESSIONS
+    }
+
+    assert found == {"isal", "zstd", "zstd:chunked"}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from imagekit.lock.lock import LockedDeb, LockedInstall, LockedPlatform, LockedT
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import LAYER_GZIP, Descriptor, ImageConfig, Platform
 from imagekit.recipe.recipe import (
+    COMPRESSIONS,
     Base,
     BuildStage,
     Packages,
@@ -82,6 +83,16 @@ def test_the_name_of_a_requirements_file_is_in_title_and_key(recipe: Recipe) -> 
         "pip two.txt, 2 pins",
     ]
     assert len({layer.key for layer in layers}) == len(layers)
+
+
+def test_layers_of_another_compressor_are_others(recipe: Recipe) -> None:
+    """They have other digests, so that none is taken for the other."""
+    keys = [
+        make_plan(replace(recipe, compression=compression), platform=PLATFORM, epoch=1).layers
+        for compression in COMPRESSIONS
+    ]
+
+    assert len({layers[0].key for layers in keys}) == len(COMPRESSIONS)
 
 
 def _stage(name: str = "build", *steps: Step, base: Base | None = None) -> BuildStage:

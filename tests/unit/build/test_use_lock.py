@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from imagekit.build.bases import BaseImage
 from imagekit.build.build import plan_of
+from imagekit.build.compression import compressor
 from imagekit.build.job import UsedLock
-from imagekit.build.layer import COMPRESSOR
 from imagekit.build.use_lock import used_lock
 from imagekit.errors import DocumentError, RecipeError
 from imagekit.lock.lock import FILE, Lock, LockedInstall, LockedPlatform, LockedTree
@@ -35,7 +35,7 @@ def _lock(**more: object) -> Lock:
     lock = Lock(
         recipe="app",
         source_date=77,
-        compressor=" ".join(COMPRESSOR),
+        compressor=" ".join(compressor()),
         layers=1,
         platforms={str(PLATFORM): LockedPlatform(image=tree)},
     )
