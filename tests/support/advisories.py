@@ -4,6 +4,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 OS_RELEASE = 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
 STATUS = """\
@@ -34,7 +35,7 @@ def osv(
     *events: Mapping[str, str],
     severity: str = HIGH,
     **more: object,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return an advisory in OSV's format.
 
     Args:

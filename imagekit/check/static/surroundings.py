@@ -1,6 +1,7 @@
 """IK501 to IK508: what programs rely on around them: CA certificates, users, locales, stubs."""
 
 import re
+import stat
 from collections.abc import Iterator
 
 from imagekit.check.static.image_tree import ImageTree
@@ -70,8 +71,9 @@ def _users(tree: ImageTree) -> Iterator[PortabilityFinding]:
         if name not in known:
             yield found("IK502", CONFIG, f"the {what} {name[:100]!r} is not in /{path}")
     if _is_there(tree, "etc/passwd"):
-        lines = [line.split(":") for line in tree.text("etc/passwd").splitlines()]
-        if not any(len(line) > 2 and line[2] == "0" for line in lines):  # noqa: PLR2004 - the uid
+        # passwd(5): the third field is the user's number.
+        lines = (line.split(":")[2:3] for line in tree.text("etc/passwd").splitlines())
+        if ["0"] not in lines:
             yield found("IK502", "etc/passwd", "it has no user 0")
 
 
@@ -127,9 +129,14 @@ def _stubs(tree: ImageTree) -> Iterator[PortabilityFinding]:
             yield found("IK506", name, "it is not there to be mounted over")
 
 
+def _is_for_all(mode: int) -> bool:
+    """Return whether others may read, write and enter a folder (inode(7))."""
+    return mode & stat.S_IRWXO == stat.S_IRWXO
+
+
 def _folders(tree: ImageTree) -> Iterator[PortabilityFinding]:
     tmp = tree.find("tmp")
-    if tmp is not None and tmp.kind is EntryKind.FOLDER and tmp.mode & 0o007 != 0o007:  # noqa: PLR2004
+    if tmp is not None and tmp.kind is EntryKind.FOLDER and not _is_for_all(tmp.mode):
         yield found("IK507", "tmp", f"it has the mode {tmp.mode:04o}")
     workdir = tree.config.workdir
     if workdir.strip("/") and not tree.is_folder(workdir):

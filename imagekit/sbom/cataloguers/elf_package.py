@@ -23,12 +23,12 @@ _OWNER = b"FDO\0"
 _HEADER = 12
 
 
-class _Note(Struct, frozen=True):
+class _Note(Struct, frozen=True, rename={"cpe": "osCpe"}):
     type: Any = None
     name: Any = None
     version: Any = None
     architecture: Any = None
-    osCpe: Any = None  # noqa: N815  # what the specification calls it
+    cpe: Any = None
 
 
 class ElfPackage(Package, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class ElfPackageCataloguer(Cataloguer[ElfPackage]):
             variant=word(note.architecture),
             path=path,
             type=word(note.type),
-            cpe=json_text(note.osCpe),
+            cpe=json_text(note.cpe),
         )
 
     def component(self, package: ElfPackage, context: Context) -> Component:

@@ -28,7 +28,7 @@ _PLACE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^@./][^/]*/package\.json
 _NAME = re.compile(r"(?:@[A-Za-z0-9._~-]+/)?[A-Za-z0-9._~-]+")
 
 
-class _Manifest(Struct, frozen=True):
+class _Manifest(Struct, frozen=True, rename={"optional": "optionalDependencies"}):
     name: Any = None
     version: Any = None
     description: Any = None
@@ -37,7 +37,7 @@ class _Manifest(Struct, frozen=True):
     licenses: Any = None
     author: Any = None
     dependencies: Any = None
-    optionalDependencies: Any = None  # noqa: N815  # what npm calls it
+    optional: Any = None
 
 
 class NpmPackage(Package, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ class NpmCataloguer(Cataloguer[NpmPackage]):
         yield package.path.removesuffix("package.json")
 
     def needs(self, package: NpmPackage, bounds: Bounds) -> Iterator[tuple[str, ...]]:
-        for needed in (package.manifest.dependencies, package.manifest.optionalDependencies):
+        for needed in (package.manifest.dependencies, package.manifest.optional):
             for name in needed if isinstance(needed, Mapping) else ():
                 if not bounds.relations.take():
                     return

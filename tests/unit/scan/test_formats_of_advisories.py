@@ -55,7 +55,7 @@ def test_an_advisory_of_osv_is_read() -> None:
 def test_a_severity_of_a_package_counts_before_that_of_all() -> None:
     """OSV, ``affected[].severity``; databases also have words of their own."""
     document = osv("X-1", "Debian:12", "a", *fixed("2"))
-    document["affected"][0]["database_specific"] = {"severity": "LOW"}  # type: ignore[index]  # JSON
+    document["affected"][0]["database_specific"] = {"severity": "LOW"}
 
     assert parse_osv(raw(document)).packages[0][2].ratings == (Rating("word", "LOW"),)
 
@@ -77,7 +77,7 @@ def test_a_withdrawn_advisory_speaks_of_no_package() -> None:
 def test_commits_are_not_compared() -> None:
     """A range of GIT says nothing of a package's version."""
     document = osv("X-1", "PyPI", "a", {"introduced": "0"})
-    document["affected"][0]["ranges"][0]["type"] = "GIT"  # type: ignore[index]  # JSON
+    document["affected"][0]["ranges"][0]["type"] = "GIT"
 
     assert parse_osv(raw(document)).packages[0][2].ranges == ()
 

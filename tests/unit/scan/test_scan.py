@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -111,7 +112,8 @@ def test_what_was_found_is_signed_for_the_tag_that_was_asked_for(tmp_path: Path)
     (candidate,) = gather(world.registry, world.image).candidates
     statement = statement_of(parse_bundle(candidate.raw).envelope)
     assert [subject.name for subject in statement.subjects] == ["r.site/apps/demo:1"]
-    database = statement.predicate["scanner"]["db"]  # type: ignore[index]  # JSON
+    scanner = cast("dict[str, Any]", statement.predicate["scanner"])
+    database = scanner["db"]
     assert database["version"].startswith("sha256:")
     assert database["lastUpdate"] == "2026-11-20T00:00:00Z"
 

@@ -29,7 +29,7 @@ def _read(raw: bytes) -> DynamicObject | None:
 
 
 @pytest.mark.parametrize("wide", [True, False])
-def test_all_that_is_said_is_read(wide: bool) -> None:  # noqa: FBT001 - of pytest
+def test_all_that_is_said_is_read(*, wide: bool) -> None:
     """In files of both classes."""
     assert _read(linked(**_SAID, wide=wide)) == DynamicObject(
         machine=62,
