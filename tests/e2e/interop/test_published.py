@@ -156,6 +156,7 @@ def test_oras_shows_the_sbom(bench: Path, published: Published) -> None:
     assert types == {
         "application/vnd.cyclonedx+json",
         "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "application/vnd.imagekit.recipe.v1.tar",
     }
 
 
