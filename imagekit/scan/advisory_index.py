@@ -99,6 +99,10 @@ class AdvisoryIndex:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._connection.close()
 
     @cached_property
@@ -178,11 +182,13 @@ def _opened(path: Path) -> AdvisoryIndex | None:
         return None
     index = AdvisoryIndex(path)
     try:
-        # Whatever is wrong with it, it is made again.
-        if index.facts.records >= 0 and index.ecosystems is not None:
-            return index
+        is_whole = index.facts.records >= 0 and index.ecosystems is not None
     except (ToolError, ValueError, msgspec.DecodeError):
-        index.__exit__(None, None, None)
+        # Whatever is wrong with it, it is made again.
+        is_whole = False
+    if is_whole:
+        return index
+    index.close()
     return None
 
 

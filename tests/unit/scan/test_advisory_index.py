@@ -41,7 +41,7 @@ def test_an_index_is_made_once_of_the_same_files(tmp_path: Path) -> None:
 def test_an_index_that_is_damaged_is_made_again(tmp_path: Path) -> None:
     """Whatever wrote there."""
     export(tmp_path, "PyPI", [osv("A", "PyPI", "a", *fixed("2"))])
-    open_index(tmp_path)
+    open_index(tmp_path).close()
     (file,) = indexes(tmp_path)
     file.write_bytes(b"x" * 5000)
 

@@ -1,5 +1,6 @@
 """The images of a registry are judged by the policy, and by what is known today."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,17 +58,17 @@ def findings(
     made: World, rules: OpenedPolicy, folder: Path | None = None
 ) -> list[PublishedFinding]:
     """Judge all images; with the advisories of a folder."""
-    index = None if folder is None else open_index(folder)
-    scan = PublishedScan(
-        reader=made.registry,
-        verifier=Verifier(
-            rules, reader=made.registry, clock=FixedClock(NOW), memory=NoRollbackStore()
-        ),
-        policy=rules,
-        clock=FixedClock(NOW),
-        index=index,
-    )
-    return list(scan.findings(published_images(made.registry, SITE).images, SITE))
+    with nullcontext() if folder is None else open_index(folder) as index:
+        scan = PublishedScan(
+            reader=made.registry,
+            verifier=Verifier(
+                rules, reader=made.registry, clock=FixedClock(NOW), memory=NoRollbackStore()
+            ),
+            policy=rules,
+            clock=FixedClock(NOW),
+            index=index,
+        )
+        return list(scan.findings(published_images(made.registry, SITE).images, SITE))
 
 
 def test_what_became_known_speaks_against_an_image_that_was_allowed(tmp_path: Path) -> None:
