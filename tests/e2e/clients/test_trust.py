@@ -101,7 +101,7 @@ def test_one_user_is_sent_to_the_gate_without_root(site: Site, *, ids: bool) -> 
         own.write_text(f'[[registry]]\nprefix = "{site.registry}"\nlocation = "{site.registry}"\n')
         bad = f"docker://{site.registry}/{site.bad.name}:1.0.0"
         copy = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", bad]
-        done = user.run([*copy, f"dir:{user.home}/another"], {})
+        done = user.run([*copy, f"dir:{user.home}/another"], _login(user))
         assert done.returncode == 0, "the user's own files override it, as the remark says"
         assert _status_of_overrides(user) == "problem"
         own.unlink()
@@ -112,9 +112,21 @@ def test_one_user_is_sent_to_the_gate_without_root(site: Site, *, ids: bool) -> 
 
 def _as(user: OrdinaryUser, *words: str) -> tuple[int, dict[str, object]]:
     # Users need not reach the Python of these tests, which may be in root's home.
-    done = user.run(["/usr/bin/python3", "-P", "-m", "imagekit", *words, "--json"], {})
+    argv = ["/usr/bin/python3", "-P", "-m", "imagekit", *words, "--json"]
+    done = user.run(argv, _login(user))
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
+
+
+def _login(user: OrdinaryUser) -> dict[str, str]:
+    """Return what a login sets.
+
+    Without it Podman reads /run/containers, which is closed to users where root's ran first.
+    """
+    runtime = user.home / "runtime"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    user.give(runtime)
+    return {"XDG_RUNTIME_DIR": str(runtime)}
 
 
 def _status_of_overrides(user: OrdinaryUser) -> str:
