@@ -13,7 +13,8 @@ _PROXY = re.compile(
 )
 _APT_PROXY = re.compile(r"Acquire::\w+::Proxy(?:::\S+)?\s+\"(\w+://[^\"]+)\"", re.IGNORECASE)
 _INDEX = re.compile(r"^\s*(?:index-url|extra-index-url|registry)\s*=\s*(\S+)", re.MULTILINE)
-_PUBLIC_INDEXES = ("https://pypi.org/", "https://registry.npmjs.org")
+_FETCHERS = frozenset({"pip.conf", ".npmrc", ".curlrc", ".condarc"})
+"""Configuration of programs that fetch packages."""
 _PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy"})
 _SITE = {
     "etc/krb5.conf": re.compile(r"^\s*default_realm\s*=", re.MULTILINE),
@@ -111,7 +112,6 @@ def _proxies(path: str, text: str) -> Iterator[PortabilityFinding]:
     elif path.startswith("etc/profile.d/") or path in {"etc/environment", "etc/wgetrc"}:
         if _PROXY.search(text):
             yield found("IK602", path, "it sets a proxy")
-    elif name in {"pip.conf", ".npmrc", ".curlrc", ".condarc"}:
-        indexes = [url for url in _INDEX.findall(text) if not url.startswith(_PUBLIC_INDEXES)]
-        if indexes or _PROXY.search(text):
-            yield found("IK602", path, "packages would be asked for at the build's own mirror")
+    # The public index is the default, and needs no entry.
+    elif name in _FETCHERS and (_INDEX.search(text) or _PROXY.search(text)):
+        yield found("IK602", path, "packages would be asked for where the build asked for them")
