@@ -21,6 +21,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Protocol, cast
 from uuid import UUID, uuid5
 
 from cyclonedx.exception import CycloneDxException
@@ -40,6 +41,7 @@ from packageurl import PackageURL
 from imagekit.errors import DocumentError
 from imagekit.sbom.contents import Component, Kind, License, Sbom, Subject
 from imagekit.sbom.cyclonedx_parts import Rendered, filled, uri
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.sbom_options import Party, SbomOptions, is_email
 from imagekit.sbom.spdx_terms import conjunction, is_identifier, spdx_term, with_references
 
@@ -134,7 +136,7 @@ def image_purl(subject: Subject) -> str:
     if not subject.digest:
         return ""
     name = subject.name.rpartition("/")[2].lower()
-    return PackageURL(type="oci", name=name, version=subject.digest).to_string()
+    return package_url("oci", name, subject.digest)
 
 
 def _metadata(sbom: Sbom, tool_version: str, options: SbomOptions) -> BomMetaData:
@@ -178,13 +180,21 @@ def _subject(subject: Subject) -> CdxComponent:
     )
 
 
+class _Rendering(Protocol):
+    """What a decorator of the library adds to its classes, unseen by type checkers."""
+
+    def as_json(self, view_: object) -> str:
+        """Return it as JSON of one version of CycloneDX."""
+        ...
+
+
 def _rendered(component: Component, sbom: Sbom, options: SbomOptions) -> Rendered:
     """Return a component as the library writes it, and what it has no word for.
 
     Each by itself: a whole Bom compares all of its components with each other, again and again.
     """
     view = _VIEWS[options.version]
-    text = _component(component).as_json(view_=view)  # type: ignore[attr-defined]  # by a decorator
+    text = cast("_Rendering", _component(component)).as_json(view_=view)
     rendered: Rendered = json.loads(text)
     rendered["evidence"] = _evidence(component)
     if options.version != "1.6" and component.licenses:

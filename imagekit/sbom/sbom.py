@@ -85,22 +85,20 @@ def index_sbom(name: str, version: str, *, digest: Digest, images: Sequence[Desc
         digest: that of the index.
         images: its entries, each with its platform.
     """
-    from packageurl import PackageURL
+    from imagekit.sbom.package_url import package_url
 
     def component(entry: Descriptor) -> Component:
         # purl-spec, type oci: the architecture is a qualifier.
-        purl = PackageURL(
-            type="oci",
-            name=name.rpartition("/")[2].lower(),
-            version=str(entry.digest),
-            qualifiers={"arch": entry.platform.architecture} if entry.platform else {},
+        architecture = entry.platform.architecture if entry.platform else ""
+        purl = package_url(
+            "oci", name.rpartition("/")[2].lower(), str(entry.digest), arch=architecture
         )
         return Component(
             ref=f"image:{entry.digest}",
             kind=Kind.IMAGE,
             name=name,
             version=version,
-            purl=purl.to_string(),
+            purl=purl,
             hashes=((entry.digest.algorithm, entry.digest.hex),),
             properties=(("imagekit:platform", str(entry.platform)),),
         )

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
-from packageurl import PackageURL
 
 from imagekit.build.image import Origin
 from imagekit.recipe.recipe import FetchStep, Recipe
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean, decoded
 
 MAX_PROGRAMS = 5_000
@@ -95,11 +95,7 @@ def _program(path: str, root: Root) -> Component:
 
 def _fetched(step: FetchStep, stage: str) -> Component:
     name = clean(step.url.partition("?")[0].rstrip("/").rpartition("/")[2], 200) or "download"
-    purl = PackageURL(
-        type="generic",
-        name=name,
-        qualifiers={"checksum": str(step.sha256), "download_url": step.url},
-    ).to_string()
+    purl = package_url("generic", name, checksum=str(step.sha256), download_url=step.url)
     return Component(
         ref=f"fetched:{step.url}#{stage and f'{stage}:'}{step.to}",
         kind=Kind.FETCHED,

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from packageurl import PackageURL
-
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import MIB, CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import licence, note_invalid, person, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean, decoded
 
 _FILES = frozenset({"lib/apk/db/installed", "usr/lib/apk/db/installed"})
@@ -63,19 +62,16 @@ class ApkCataloguer(Cataloguer[ApkPackage]):
 
     def component(self, package: ApkPackage, context: Context) -> Component:
         stated, origin = package.stated, word(package.stated.get("o"))
-        qualifiers = {
-            "arch": package.variant,
-            "distro": context.system.distro,
-            # What advisories name: the source package.
-            "upstream": origin if origin != package.name else "",
-        }
-        purl = PackageURL(
-            type="apk",
+        purl = package_url(
+            "apk",
+            package.name,
+            package.version,
             namespace=context.system.id or "alpine",
-            name=package.name,
-            version=package.version,
-            qualifiers={key: value for key, value in qualifiers.items() if value},
-        ).to_string()
+            arch=package.variant,
+            distro=context.system.distro,
+            # What advisories name: the source package.
+            upstream=origin if origin != package.name else "",
+        )
         return Component(
             ref=purl,
             kind=Kind.APK,

@@ -6,6 +6,7 @@ states some. What it yields is bounded there, put into order, given an identity 
 it came in, and connected with what it needs: none of this is the cataloguer's business.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Generic, TypeVar
 
@@ -46,7 +47,7 @@ class Context(Struct, frozen=True, kw_only=True):
     """SHA-256 of Python archives that a recipe names, by normal name and version."""
 
 
-class Cataloguer(Generic[AnyPackage]):
+class Cataloguer(ABC, Generic[AnyPackage]):
     """Reads the packages of one package manager or language."""
 
     title: ClassVar[str]
@@ -70,12 +71,13 @@ class Cataloguer(Generic[AnyPackage]):
 
     def rule(self, path: str) -> CatalogueRule | None:
         """Return how much is read of the file at a path; None where it is none of its files."""
-        raise NotImplementedError
+        return None
 
     def states(self, path: str) -> bool:
         """Return whether a file that it reads states packages, and does not only describe them."""
         return True
 
+    @abstractmethod
     def packages(self, path: str, raw: bytes, root: Root) -> Iterator[AnyPackage]:
         """Yield the packages that a file states; what cannot be read becomes a note of the root.
 
@@ -84,11 +86,10 @@ class Cataloguer(Generic[AnyPackage]):
             raw: what it says.
             root: the image, its bounds and its notes.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def component(self, package: AnyPackage, context: Context) -> Component:
         """Describe a package. Its ``depends``, ``origin`` and ``layer`` are filled in later."""
-        raise NotImplementedError
 
     def files(self, package: AnyPackage, root: Root) -> Iterator[str]:
         """Yield the paths that belong to a package; one that ends in a slash is a whole folder."""

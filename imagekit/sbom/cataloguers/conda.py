@@ -5,7 +5,6 @@ from typing import Any, BinaryIO
 
 import msgspec
 from msgspec import Struct
-from packageurl import PackageURL
 
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import MIB, CatalogueRule
@@ -19,6 +18,7 @@ from imagekit.sbom.cataloguers.statements import (
 )
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 
 _FOLDER = "conda-meta"
 _SHA256 = 64
@@ -80,18 +80,15 @@ class CondaCataloguer(Cataloguer[CondaPackage]):
         record = package.record
         url, channel = json_text(record.url), json_text(record.channel)
         # purl-spec, type conda: the channel is its last part, the subdir is another qualifier.
-        qualifiers = {
-            "build": package.variant,
-            "channel": channel.rstrip("/").removesuffix(f"/{record.subdir}").rpartition("/")[2],
-            "subdir": word(record.subdir),
-            "type": "conda" if url.endswith(".conda") else "tar.bz2" if url else "",
-        }
-        purl = PackageURL(
-            type="conda",
-            name=package.name,
-            version=package.version,
-            qualifiers={key: value for key, value in qualifiers.items() if value},
-        ).to_string()
+        purl = package_url(
+            "conda",
+            package.name,
+            package.version,
+            build=package.variant,
+            channel=channel.rstrip("/").removesuffix(f"/{record.subdir}").rpartition("/")[2],
+            subdir=word(record.subdir),
+            type="conda" if url.endswith(".conda") else "tar.bz2" if url else "",
+        )
         digest = word(record.sha256)
         return Component(
             ref=purl,

@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 
-from packageurl import PackageURL
-
 from imagekit.build.catalogued import shown
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import LIST, METADATA, MIB, TEXT, CatalogueRule
@@ -12,6 +10,7 @@ from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.contents import Component, Kind, License, Supplier
 from imagekit.sbom.licences import of_copyright
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.system import System
 from imagekit.sbom.text import clean, decoded, fields, lines
 
@@ -173,19 +172,21 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _purl(package: DebianPackage, system: System) -> str:
-    qualifiers = {"arch": package.variant, "distro": system.distro}
+    upstream = ""
     if package.source != (package.name, package.version):
         # What scanners match: Debian's security tracker knows source packages only.
         name, version = package.source
-        qualifiers["upstream"] = name if version == package.version else f"{name}@{version}"
+        upstream = name if version == package.version else f"{name}@{version}"
     # purl-spec, type deb: the namespace is the vendor; ``arch`` and ``distro`` are its qualifiers.
-    return PackageURL(
-        type="deb",
+    return package_url(
+        "deb",
+        package.name,
+        package.version,
         namespace=system.id or "debian",
-        name=package.name,
-        version=package.version,
-        qualifiers={key: value for key, value in qualifiers.items() if value},
-    ).to_string()
+        arch=package.variant,
+        distro=system.distro,
+        upstream=upstream,
+    )
 
 
 def _supplier(maintainer: str) -> Supplier | None:

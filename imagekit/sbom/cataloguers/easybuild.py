@@ -7,13 +7,12 @@ evaluated. What else lies beside it has paths of the host that built it, and is 
 import re
 from collections.abc import Iterator, Mapping
 
-from packageurl import PackageURL
-
 from imagekit.sbom.cataloguers.catalogue_rule import METADATA, CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import note_invalid, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean, decoded
 
 _PLACE = re.compile(r"(.*/)easybuild/[^/]+\.eb")
@@ -61,7 +60,7 @@ class EasyBuildCataloguer(Cataloguer[EasyBuildSoftware]):
         )
 
     def component(self, package: EasyBuildSoftware, context: Context) -> Component:
-        purl = PackageURL(type="generic", name=package.name, version=package.version).to_string()
+        purl = package_url("generic", package.name, package.version)
         toolchain = (("imagekit:easybuild:toolchain", package.variant),) if package.variant else ()
         return Component(
             ref=f"easybuild:{package.name}@{package.version}/{package.variant}",

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
-from packageurl import PackageURL
 
-from imagekit.sbom.cataloguers.catalogue_rule import CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import json_text, note_invalid, read_json, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 
 _SECTION = ".note.package"
 _TYPE = 0xCAFE1A7E
@@ -50,9 +49,6 @@ class ElfPackageCataloguer(Cataloguer[ElfPackage]):
     sections = frozenset({_SECTION})
     is_secondary = True
 
-    def rule(self, path: str) -> CatalogueRule | None:
-        return None
-
     def packages(self, path: str, raw: bytes, root: Root) -> Iterator[ElfPackage]:
         text = _description(raw)
         note = read_json(text, _Note, path=path, root=root) if text else None
@@ -72,15 +68,15 @@ class ElfPackageCataloguer(Cataloguer[ElfPackage]):
         )
 
     def component(self, package: ElfPackage, context: Context) -> Component:
-        qualifiers = {"arch": package.variant, "distro": context.system.distro}
         is_known = package.type in {"deb", "rpm", "apk", "alpm"}
-        purl = PackageURL(
-            type=package.type if is_known else "generic",
-            namespace=(context.system.id or None) if is_known else None,
-            name=package.name,
-            version=package.version,
-            qualifiers={key: value for key, value in qualifiers.items() if value},
-        ).to_string()
+        purl = package_url(
+            package.type if is_known else "generic",
+            package.name,
+            package.version,
+            namespace=context.system.id if is_known else "",
+            arch=package.variant,
+            distro=context.system.distro,
+        )
         return Component(
             ref=f"elf:{purl}",
             kind=Kind.ELF,

@@ -6,14 +6,13 @@ A specification is a program: what it states is found by patterns, and nothing i
 import re
 from collections.abc import Iterator
 
-from packageurl import PackageURL
-
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import METADATA, CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import MAX_WORD, licence, note_invalid, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean, decoded
 
 _PLACE = re.compile(r"(.*/|)specifications/(?:default/)?([^/]+)\.gemspec")
@@ -62,12 +61,7 @@ class GemCataloguer(Cataloguer[GemPackage]):
 
     def component(self, package: GemPackage, context: Context) -> Component:
         stated = _stated(package.text)
-        purl = PackageURL(
-            type="gem",
-            name=package.name,
-            version=package.version,
-            qualifiers={"platform": package.variant} if package.variant else {},
-        ).to_string()
+        purl = package_url("gem", package.name, package.version, platform=package.variant)
         licences = _LICENCES.search(package.text)
         named = _TEXT.findall(licences[1]) if licences else []
         return Component(

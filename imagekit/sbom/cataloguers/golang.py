@@ -6,14 +6,12 @@ line for each module. Older programs have pointers there: they are a note.
 
 from collections.abc import Iterator
 
-from packageurl import PackageURL
-
 from imagekit.build.catalogued import shown
-from imagekit.sbom.cataloguers.catalogue_rule import CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import decoded
 
 _SECTION = ".go.buildinfo"
@@ -44,9 +42,6 @@ class GoCataloguer(Cataloguer[GoModule]):
     title = "Go modules"
     sections = frozenset({_SECTION})
 
-    def rule(self, path: str) -> CatalogueRule | None:
-        return None
-
     def packages(self, path: str, raw: bytes, root: Root) -> Iterator[GoModule]:
         texts = _texts(raw)
         if texts is None:
@@ -61,12 +56,7 @@ class GoCataloguer(Cataloguer[GoModule]):
     def component(self, package: GoModule, context: Context) -> Component:
         # purl-spec, type golang: the name is the last part of the module's path, lower case.
         namespace, _, name = package.name.rpartition("/")
-        purl = PackageURL(
-            type="golang",
-            namespace=namespace or None,
-            name=name,
-            version=package.version or None,
-        ).to_string()
+        purl = package_url("golang", name, package.version, namespace=namespace)
         return Component(
             ref=purl,
             kind=Kind.GO,

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import msgspec
-from packageurl import PackageURL
 
 from imagekit.build.catalogued import shown
 from imagekit.sbom.cataloguers.catalogue_rule import CatalogueRule
@@ -18,6 +17,7 @@ from imagekit.sbom.cataloguers.java_archive import Archives, StatedArchive, arch
 from imagekit.sbom.cataloguers.statements import licence, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean
 
 _SUFFIXES = frozenset({".jar", ".war", ".ear", ".hpi", ".jpi"})
@@ -62,9 +62,7 @@ class JavaCataloguer(Cataloguer[JavaArchive]):
         if package.version:
             # purl-spec, type maven: the group is required; many have that of their own name.
             group = package.group or package.name
-            purl = PackageURL(
-                type="maven", namespace=group, name=package.name, version=package.version
-            ).to_string()
+            purl = package_url("maven", package.name, package.version, namespace=group)
         manifest = package.manifest
         inner = (("imagekit:java:inner", clean(package.variant)),) if package.variant else ()
         return Component(

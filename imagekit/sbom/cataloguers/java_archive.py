@@ -45,8 +45,8 @@ _KEYS = frozenset(
     }
 )  # fmt: skip
 _FAULTS = (
-    zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError,
-    RuntimeError, UnicodeError, KeyError, struct.error,
+    zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError, KeyError,
+    struct.error,
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
-from packageurl import PackageURL
 
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import TEXT, CatalogueRule
@@ -23,6 +22,7 @@ from imagekit.sbom.cataloguers.statements import (
 )
 from imagekit.sbom.contents import Component, Kind, License
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 
 _PLACE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^@./][^/]*/package\.json")
 _NAME = re.compile(r"(?:@[A-Za-z0-9._~-]+/)?[A-Za-z0-9._~-]+")
@@ -67,9 +67,7 @@ class NpmCataloguer(Cataloguer[NpmPackage]):
 
     def component(self, package: NpmPackage, context: Context) -> Component:
         scope, _, name = package.name.rpartition("/")
-        purl = PackageURL(
-            type="npm", namespace=scope or None, name=name, version=package.version
-        ).to_string()
+        purl = package_url("npm", name, package.version, namespace=scope)
         manifest = package.manifest
         return Component(
             ref=purl,

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
-from packageurl import PackageURL
 
 from imagekit.sbom.cataloguers.catalogue_rule import LIST, TEXT, CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import note_invalid, read_json, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import lines
 
 _LIST = re.compile(r"(?:.*/)?auto/(.+)/\.packlist")
@@ -67,9 +67,7 @@ class PerlCataloguer(Cataloguer[PerlPackage]):
         purl = ""
         # purl-spec, type cpan: a distribution is named with the identifier of its author.
         if package.author:
-            purl = PackageURL(
-                type="cpan", namespace=package.author, name=package.name, version=package.version
-            ).to_string()
+            purl = package_url("cpan", package.name, package.version, namespace=package.author)
         return Component(
             ref=purl or f"cpan:{package.name}@{package.version}",
             kind=Kind.PERL,

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from email.parser import HeaderParser
 
-from packageurl import PackageURL
-
 from imagekit.build.catalogued import shown
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import LIST, METADATA, TEXT, CatalogueRule
@@ -15,6 +13,7 @@ from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.contents import Component, Kind, Supplier
 from imagekit.sbom.licences import of_python
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean, decoded, lines
 
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -152,7 +151,7 @@ def _linked(path: str, root: Root) -> str:
 
 def _purl(package: PythonPackage) -> str:
     # purl-spec, type pypi: the name is lower case, with dashes for underscores.
-    return PackageURL(type="pypi", name=package.normal_name, version=package.version).to_string()
+    return package_url("pypi", package.normal_name, package.version)
 
 
 def _required(requirement: str) -> str:

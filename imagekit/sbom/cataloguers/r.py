@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from packageurl import PackageURL
-
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import METADATA, CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import note_invalid, person, word
 from imagekit.sbom.contents import Component, Kind, License
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean, decoded, fields
 
 _LIBRARIES = frozenset({"library", "site-library"})
@@ -76,7 +75,7 @@ class RCataloguer(Cataloguer[RPackage]):
         yield RPackage(name=name, version=version, path=path, stated=stated)
 
     def component(self, package: RPackage, context: Context) -> Component:
-        purl = PackageURL(type="cran", name=package.name, version=package.version).to_string()
+        purl = package_url("cran", package.name, package.version)
         stated = package.stated
         return Component(
             ref=purl,

@@ -8,7 +8,6 @@ from typing import Any, BinaryIO
 
 import msgspec
 from msgspec import Struct
-from packageurl import PackageURL
 
 from imagekit.build.catalogued import shown
 from imagekit.sbom.bounds import MAX_PACKAGES, Bounds
@@ -19,6 +18,7 @@ from imagekit.sbom.cataloguers.rpm_databases import headers
 from imagekit.sbom.cataloguers.statements import word
 from imagekit.sbom.contents import Component, Kind, License, Supplier
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 from imagekit.sbom.text import clean
 
 _FOLDERS = frozenset({"var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"})
@@ -228,19 +228,16 @@ def _files(stated: Mapping[int, Any]) -> Iterator[str]:
 
 def _purl(header: _Header, context: Context) -> str:
     # purl-spec, type rpm: the namespace is the vendor's name, the epoch is a qualifier.
-    qualifiers = {
-        "arch": header.architecture,
-        "epoch": str(header.epoch) if header.epoch else "",
-        "upstream": header.source,
-        "distro": context.system.distro,
-    }
-    return PackageURL(
-        type="rpm",
-        namespace=context.system.id or None,
-        name=header.name,
-        version=header.version,
-        qualifiers={key: value for key, value in qualifiers.items() if value},
-    ).to_string()
+    return package_url(
+        "rpm",
+        header.name,
+        header.version,
+        namespace=context.system.id,
+        arch=header.architecture,
+        epoch=str(header.epoch or ""),
+        upstream=header.source,
+        distro=context.system.distro,
+    )
 
 
 def _licences(stated: str) -> tuple[License, ...]:

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
-from packageurl import PackageURL
 
 from imagekit.sbom.bounds import Bounds
-from imagekit.sbom.cataloguers.catalogue_rule import CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import note_invalid, read_json, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 
 _SECTION = ".dep-v0"
 _MAX_JSON = 1 << 20
@@ -46,9 +45,6 @@ class RustCataloguer(Cataloguer[RustCrate]):
     title = "Rust crates"
     sections = frozenset({_SECTION})
 
-    def rule(self, path: str) -> CatalogueRule | None:
-        return None
-
     def packages(self, path: str, raw: bytes, root: Root) -> Iterator[RustCrate]:
         inflating = zlib.decompressobj()
         try:
@@ -76,7 +72,7 @@ class RustCataloguer(Cataloguer[RustCrate]):
                 )
 
     def component(self, package: RustCrate, context: Context) -> Component:
-        purl = PackageURL(type="cargo", name=package.name, version=package.version).to_string()
+        purl = package_url("cargo", package.name, package.version)
         return Component(
             ref=purl,
             kind=Kind.RUST,

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
-from packageurl import PackageURL
 
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.cataloguers.catalogue_rule import LIST, CatalogueRule
@@ -12,6 +11,7 @@ from imagekit.sbom.cataloguers.cataloguer import Cataloguer, Context, Package
 from imagekit.sbom.cataloguers.statements import note_invalid, read_json, word
 from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
+from imagekit.sbom.package_url import package_url
 
 _SPEC, _INDEX = ".spack/spec.json", ".spack-db/index.json"
 
@@ -83,7 +83,7 @@ class SpackCataloguer(Cataloguer[SpackPackage]):
             yield from _package(spec.spec.nodes[0], root, path=path, prefix=prefix)
 
     def component(self, package: SpackPackage, context: Context) -> Component:
-        purl = PackageURL(type="generic", name=package.name, version=package.version).to_string()
+        purl = package_url("generic", package.name, package.version)
         return Component(
             ref=f"spack:{package.name}@{package.version}/{package.variant}",
             kind=Kind.SPACK,
