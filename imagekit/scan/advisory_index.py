@@ -17,8 +17,7 @@ from contextlib import closing, suppress
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -75,7 +74,7 @@ class DatabaseFacts(Struct, frozen=True, kw_only=True):
 
 
 class AdvisoryIndex:
-    """An index that is open for reading; a context manager.
+    """An index that is open for reading, until it is closed.
 
     Args:
         path: the file.
@@ -89,17 +88,6 @@ class AdvisoryIndex:
             check_same_thread=False,
         )
         self._connection.execute("PRAGMA trusted_schema = OFF")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

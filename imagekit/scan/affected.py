@@ -108,6 +108,8 @@ def _parsed(version: str, order: VersionOrder) -> Any:
         parsed = getattr(versions, name)(text)
         # Some forms fail only where they are compared.
         parsed.__le__(parsed)
-    except Exception as error:  # univers raises whatever its parsers run into
+    # Each kind of version has a parser of another project's, and hostile text can run it into any
+    # fault. What is not compared counts as affected, so that none is passed over.
+    except Exception as error:
         raise _IncomparableError(f"the version {version[:40]!r} cannot be compared") from error
     return parsed

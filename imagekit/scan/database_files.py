@@ -29,8 +29,7 @@ _MAX_DEPTH = 4
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _SUFFIXES = (".json", ".zip")
 _FAULTS = (
-    zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError,
-    UnicodeError, KeyError, OverflowError,
+    zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, KeyError, OverflowError,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ rates. With --published it is 3 where an image is refused, and 6 where one canno
 
 import argparse
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,7 @@ def _scanned(
         return reported(reader, wanted.reference, parse_report(_read(arguments.report)))
     from imagekit.scan.advisory_index import open_index
 
-    with open_index(arguments.db, progress=console.progress) as index:
+    with closing(open_index(arguments.db, progress=console.progress)) as index:
         if index.facts.unread:
             places = ", ".join(index.facts.unread_places)
             console.note(f"  ! {index.facts.unread} files are no advisories, such as {places}")

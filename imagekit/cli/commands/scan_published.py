@@ -73,7 +73,7 @@ def _findings(
     *,
     published: "PublishedImages",
 ) -> "Iterator[PublishedFinding]":
-    from contextlib import ExitStack
+    from contextlib import ExitStack, closing
 
     from imagekit.clock import SystemClock
     from imagekit.oci.registry import connect
@@ -86,7 +86,9 @@ def _findings(
     with ExitStack() as open_ones:
         index = None
         if arguments.db is not None:
-            index = open_ones.enter_context(open_index(arguments.db, progress=console.progress))
+            index = open_ones.enter_context(
+                closing(open_index(arguments.db, progress=console.progress))
+            )
         scan = PublishedScan(
             reader=connect.reader(destination.location, options),
             verifier=Verifier(policy, options=options, memory=memory),

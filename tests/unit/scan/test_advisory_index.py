@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.advisories import HIGH, export, fixed, osv
 
 def ids(index: AdvisoryIndex, name: str, ecosystem: str) -> list[str]:
     """Return the advisories on a package, and close the index."""
-    with index:
+    with closing(index):
         return [advisory.id for advisory in index.advisories(name, [ecosystem])]
 
 
@@ -65,7 +66,7 @@ def test_facts_say_what_it_was_made_of(tmp_path: Path) -> None:
     """The newest change, and what could not be read."""
     export(tmp_path, "PyPI", [osv("A", "PyPI", "a", *fixed("2")), {"id": "no advisory"}])
     (tmp_path / "notes.json").write_text(json.dumps({"some": "thing"}))
-    with open_index(tmp_path) as index:
+    with closing(open_index(tmp_path)) as index:
         facts = index.facts
 
     assert (facts.records, facts.unread, facts.newest) == (1, 2, "2026-11-20T00:00:00Z")
@@ -75,7 +76,7 @@ def test_facts_say_what_it_was_made_of(tmp_path: Path) -> None:
 def test_ratings_are_found_by_every_name_of_a_vulnerability(tmp_path: Path) -> None:
     """A distribution's advisory often has none of its own."""
     export(tmp_path, "PyPI", [osv("GHSA-1", "PyPI", "a", *fixed("2"), aliases=["CVE-1"])])
-    with open_index(tmp_path) as index:
+    with closing(open_index(tmp_path)) as index:
         assert list(index.ratings(["CVE-1"])) == [Rating("CVSS_V3", HIGH)]
 
 

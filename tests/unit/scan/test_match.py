@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ SSL = "pkg:deb/debian/libssl3@3.0.14-1?distro=debian-12&upstream=openssl"
 def found(folder: Path, *purls: str, part_of: Mapping[str, str] | None = None) -> Matched:
     """Match packages with the advisories of a folder."""
     packages = [ImagePackage(purl=purl, part_of=(part_of or {}).get(purl, "")) for purl in purls]
-    with open_index(folder) as index:
+    with closing(open_index(folder)) as index:
         return match(packages, index)
 
 

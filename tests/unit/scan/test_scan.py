@@ -1,6 +1,7 @@
 """Images are scanned platform by platform, and a report is one image's only."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,7 +64,7 @@ def attestation_manifest(world: World) -> PinnedReference:
 
 def scanned(world: World, reference: TaggedReference, folder: Path) -> tuple[ScannedImage, ...]:
     """Scan an image that has one package."""
-    with open_index(folder) as index:
+    with closing(open_index(folder)) as index:
         return scan_reference(
             world.registry,
             reference,

@@ -1,6 +1,6 @@
 """The images of a registry are judged by the policy, and by what is known today."""
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def findings(
     made: World, rules: OpenedPolicy, folder: Path | None = None
 ) -> list[PublishedFinding]:
     """Judge all images; with the advisories of a folder."""
-    with nullcontext() if folder is None else open_index(folder) as index:
+    with nullcontext() if folder is None else closing(open_index(folder)) as index:
         scan = PublishedScan(
             reader=made.registry,
             verifier=Verifier(
