@@ -19,11 +19,10 @@ from imagekit.policy.condition import PassedTestsCondition
 from imagekit.policy.now import Now
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.untrusted_json import (
-    age_fault,
     by_lower_case,
     exactly,
     fields_of,
-    moment,
+    finished_fault,
     objects,
     shown,
     texts,
@@ -51,10 +50,7 @@ def check_tests(
     if not tuple(objects(document, "configuration", limit=MAX_CONFIGURATIONS)):
         raise document.fault("does not say what was tested by: it has no 'configuration'")
     fault = _result_fault(document) or _name_fault(document, condition.tests)
-    if fault is not None or condition.max_age is None:
-        return fault
-    finished = moment(document, "finishedOn")
-    return age_fault(finished, condition.max_age, now=now, what="the test result")
+    return fault or finished_fault(document, condition.max_age, now=now, what="the test result")
 
 
 def _result_fault(document: Fields) -> Refusal | None:

@@ -18,11 +18,10 @@ from imagekit.policy.condition import RebuildCondition
 from imagekit.policy.now import Now
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.untrusted_json import (
-    age_fault,
     by_lower_case,
     exactly,
     fields_of,
-    moment,
+    finished_fault,
     shown,
     texts,
 )
@@ -49,10 +48,7 @@ def check_rebuild(
             hint="imagekit rebuild shows which files differ, and why",
         )
     fault = _builder_fault(document, condition)
-    if fault is not None or condition.max_age is None:
-        return fault
-    finished = moment(document, "finishedOn")
-    return age_fault(finished, condition.max_age, now=now, what="the rebuild")
+    return fault or finished_fault(document, condition.max_age, now=now, what="the rebuild")
 
 
 def _builder_fault(document: Fields, condition: RebuildCondition) -> Refusal | None:

@@ -17,11 +17,10 @@ from imagekit.policy.condition import SelfContainedCondition
 from imagekit.policy.now import Now
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.untrusted_json import (
-    age_fault,
     by_lower_case,
     exactly,
     fields_of,
-    moment,
+    finished_fault,
     objects,
     shown,
     texts,
@@ -47,10 +46,7 @@ def check_self_contained(
     if not texts(document, "checks", limit=MAX_FINDINGS):
         raise document.fault("does not say what was looked for: it has no 'checks'")
     fault = _finding_fault(document) or _exception_fault(document, condition.allow_excepted)
-    if fault is not None or condition.max_age is None:
-        return fault
-    finished = moment(document, "finishedOn")
-    return age_fault(finished, condition.max_age, now=now, what="the check")
+    return fault or finished_fault(document, condition.max_age, now=now, what="the check")
 
 
 def _finding_fault(document: Fields) -> Refusal | None:

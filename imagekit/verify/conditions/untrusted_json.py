@@ -102,6 +102,19 @@ def moment(fields: Fields, key: str) -> datetime:
         raise fields.fault(f"has no time in {key!r}") from error
 
 
+def finished_fault(
+    document: Fields, limit: timedelta | None, *, now: Now, what: str
+) -> Refusal | None:
+    """Return why a run is too old by its ``finishedOn``; None also where it may be of any age.
+
+    Raises:
+        DocumentError: its time is missing or none, and counts.
+    """
+    if limit is None:
+        return None
+    return age_fault(moment(document, "finishedOn"), limit, now=now, what=what)
+
+
 def age_fault(made: datetime, limit: timedelta, *, now: Now, what: str) -> Refusal | None:
     """Return why something is too old, or from the future.
 
