@@ -11,14 +11,9 @@
 """
 
 import argparse
-import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-
-if TYPE_CHECKING:
-    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # has no other name
+from imagekit.cli.verbs import add_verbs, run_verb
 
 VERBS = {
     "new": "print a policy for the images of a glob",
@@ -34,26 +29,9 @@ VERBS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the words of the command."""
-    add_verbs(parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS)))
-
-
-def add_verbs(verbs: "Verbs") -> None:
-    """Declare every verb with its words."""
-    for name, text in VERBS.items():
-        module = _module(name)
-        verb = verbs.add_parser(
-            name,
-            help=text,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.configure(verb)
+    add_verbs(parser, "policy", VERBS)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the verb."""
-    return int(_module(arguments.verb).run(arguments, console))
-
-
-def _module(verb: str) -> ModuleType:
-    return importlib.import_module(f"imagekit.cli.commands.policy_{verb}")
+    return run_verb("policy", arguments, console)

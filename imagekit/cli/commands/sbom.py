@@ -9,10 +9,9 @@ Without a verb it is `write`. `imagekit sbom VERB --help` explains each of them.
 """
 
 import argparse
-import importlib
-from types import ModuleType
 
 from imagekit.cli.console import Console
+from imagekit.cli.verbs import add_verbs, run_verb
 
 DEFAULT_VERB = "write"
 VERBS = {
@@ -25,22 +24,9 @@ VERBS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the words of the command."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
-    for name, text in VERBS.items():
-        module = _module(name)
-        verb = verbs.add_parser(
-            name,
-            help=text,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.configure(verb)
+    add_verbs(parser, "sbom", VERBS)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the verb."""
-    return int(_module(arguments.verb).run(arguments, console))
-
-
-def _module(verb: str) -> ModuleType:
-    return importlib.import_module(f"imagekit.cli.commands.sbom_{verb}")
+    return run_verb("sbom", arguments, console)
