@@ -23,7 +23,26 @@ _VERSION = 1
 _BUILD_DIGITS = 8
 
 
-class Inputs(Struct, frozen=True, kw_only=True):
+class DecidingInputs(Struct, frozen=True, kw_only=True):
+    """What decides something before it is built, as a document."""
+
+    @property
+    def document(self) -> dict[str, object]:
+        """All of it as JSON's types."""
+        return {"version": _VERSION}
+
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 of ``document`` as canonical JSON: sorted keys, no spaces, UTF-8."""
+        return Digest.of(strictjson.dumps(self.document))
+
+    @property
+    def build(self) -> str:
+        """What stands for ``{build}`` in tags."""
+        return self.digest.hex[:_BUILD_DIGITS]
+
+
+class Inputs(DecidingInputs, frozen=True, kw_only=True):
     """All that decides an image, by digests and versions."""
 
     recipe: Digest
@@ -39,8 +58,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     @property
     def document(self) -> dict[str, object]:
         """All of it as JSON's types."""
-        return {
-            "version": _VERSION,
+        return super().document | {
             "layers": self.layers,
             "recipe": str(self.recipe),
             "lock": None if self.lock is None else str(self.lock),
@@ -49,22 +67,12 @@ class Inputs(Struct, frozen=True, kw_only=True):
             "compressor": self.compressor,
         }
 
-    @property
-    def digest(self) -> Digest:
-        """The SHA-256 of ``document`` as canonical JSON: sorted keys, no spaces, UTF-8."""
-        return Digest.of(strictjson.dumps(self.document))
-
-    @property
-    def build(self) -> str:
-        """What stands for ``{build}`` in tags."""
-        return self.digest.hex[:_BUILD_DIGITS]
-
     def moved(self, before: Mapping[str, object]) -> tuple[str, ...]:
         """Return what is another one than in an earlier ``document``, in words."""
         return tuple(_moved(before, self.document))
 
 
-class IndexInputs(Struct, frozen=True, kw_only=True):
+class IndexInputs(DecidingInputs, frozen=True, kw_only=True):
     """All that decides the images of several platforms, and so the index that names them."""
 
     recipe: Digest
@@ -74,21 +82,10 @@ class IndexInputs(Struct, frozen=True, kw_only=True):
     @property
     def document(self) -> dict[str, object]:
         """All of it as JSON's types."""
-        return {
-            "version": _VERSION,
+        return super().document | {
             "recipe": str(self.recipe),
             "platforms": {name: inputs.document for name, inputs in self.platforms.items()},
         }
-
-    @property
-    def digest(self) -> Digest:
-        """The SHA-256 of ``document`` as canonical JSON: sorted keys, no spaces, UTF-8."""
-        return Digest.of(strictjson.dumps(self.document))
-
-    @property
-    def build(self) -> str:
-        """What stands for ``{build}`` in tags, of the index and of each image."""
-        return self.digest.hex[:_BUILD_DIGITS]
 
     def moved(self, before: Mapping[str, object]) -> tuple[str, ...]:
         """Return what is another one than in an earlier ``document``, in words."""
