@@ -18,6 +18,7 @@ from imagekit.sign.keyed import KeySigner
 from imagekit.signatures.keys.key_files import FileKey, generate
 from imagekit.signatures.publickey import KINDS
 from tests.support.fakes import push_image
+from tests.support.programs import run
 from tests.support.servers import RegistryServer
 from tests.support.signing import sign
 
@@ -73,21 +74,10 @@ def signed(
     return Signed(image, request.param, keys)
 
 
-def _run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(word) for word in argv],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def _verify(
     bench: Path, signed: Signed, *options: str, key: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return _run(
+    return run(
         bench / "cosign",
         "verify",
         *("--key", key or signed.keys / "imagekit.pub"),
@@ -101,7 +91,7 @@ def test_cosign_opens_the_encrypted_file(bench: Path, signed: Signed) -> None:
     """Its public half, as cosign computes it from our file, is ours to the byte."""
     private = signed.keys / "imagekit.key"
 
-    done = _run(bench / "cosign", "public-key", "--key", private, COSIGN_PASSWORD=PASSWORD)
+    done = run(bench / "cosign", "public-key", "--key", private, COSIGN_PASSWORD=PASSWORD)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == (signed.keys / "imagekit.pub").read_text()
@@ -153,7 +143,7 @@ def test_skopeo_accepts_it_by_policy(
     # A mount namespace of its own wants root.
     root = [] if os.geteuid() == 0 else ["sudo", "-n", "--preserve-env=BENCH_SHARE"]
 
-    done = _run(
+    done = run(
         *root,
         bench / "skopeo-trixie",
         *("--policy", tmp_path / "policy.json", "--registries.d", tmp_path / "registries.d"),
