@@ -52,7 +52,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RECIPE, RawManifest
-from imagekit.progress import Advanced, Done, Note, Progress, Started, silent
+from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.publish.check_stage import (
     TimedCheck,
     attest_check,
@@ -118,40 +118,36 @@ class PublishOptions(Struct, frozen=True, kw_only=True):
         return replace(self, build=replace(self.build, published=to))
 
 
-def publish(
+class Given(Struct, frozen=True, kw_only=True):
+    """What a caller brings along; each is made where it is not given."""
+
+    writer: RegistryWriter | None = None
+    clock: Clock | None = None
+    memory: RollbackStore | None = None
+
+
+def publish_image(
     recipe: Recipe,
     *,
     to: Destination | str,
     signer: Signer,
-    progress: Progress = silent,
-    options: PublishOptions | None = None,
-    writer: RegistryWriter | None = None,
-    clock: Clock | None = None,
-    memory: RollbackStore | None = None,
+    progress: Progress,
+    options: PublishOptions,
+    given: Given,
 ) -> PublishedImage:
-    """Publish a recipe.
+    """Publish the image of one platform.
 
     Args:
         recipe: what to publish.
         to: where; as text, ``HOST[:PORT]/PREFIX`` or ``oci:FOLDER``.
-        signer: signs; verifiers need its key or identity in their policies.
+        signer: signs.
         progress: told of everything that happens.
-        options: how it is done.
-        writer: writes to the registry; made for the destination where it is not given.
-        clock: the time of signatures; the machine's where it is not given.
-        memory: what was released before; the user's where it is not given.
+        options: how it is done, with the destination.
+        given: what the caller brings along.
 
     Raises:
-        InputError: an immutable tag belongs to something else, or was written meanwhile.
-        BuildError: a step or a test failed; no image was pushed.
-        RecipeError: the image contradicts what the recipe says of its needs, or has what its
-            `check` does not except; no image was pushed.
-        RegistryError: the registry refused or did not answer.
-        VerificationError: what was pushed does not verify; nothing was tagged.
-        ConsumerRefusedError: a consumer does not accept it; nothing was tagged.
+        ImagekitError: see ``publish_recipe``, which publishes all platforms.
     """
-    options = options or PublishOptions()
-    options = options.at(to)
     build = options.build
     inputs = inputs_of(
         recipe,
@@ -167,19 +163,11 @@ def publish(
         signer=signer,
         progress=progress,
         options=options,
-        given=Given(writer=writer, clock=clock, memory=memory),
+        given=given,
     )
     published = work.publish()
     work.remember(published)
     return published
-
-
-class Given(Struct, frozen=True, kw_only=True):
-    """What a caller brings along; each is made where it is not given."""
-
-    writer: RegistryWriter | None = None
-    clock: Clock | None = None
-    memory: RollbackStore | None = None
 
 
 class PublishWork(Struct, frozen=True, kw_only=True):
@@ -208,7 +196,7 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         options: PublishOptions,
         given: Given,
     ) -> Self:
-        """Return what publishes a recipe: see ``publish`` for what is left out.
+        """Return what publishes a recipe: see ``publish_image``.
 
         Args:
             recipe: what to publish, with its tags as they will be.
@@ -426,9 +414,16 @@ class PublishWork(Struct, frozen=True, kw_only=True):
 
     def _recipe_again(self, session: SigningSession) -> None:
         """Attach the recipe again where it was lost, and is still the one that was attached."""
+        from imagekit.publish.kept_recipe import attached_archives
+
         named = [recipe_archive_of(own.statement) for own in session.own]
-        there = {entry.artifact_type for entry in session.look.referrers(session.image)}
-        if RECIPE in there or not any(named):
+        digests = {archive.digest for archive in named if archive is not None}
+        listed = {entry.artifact_type for entry in session.look.referrers(session.image)}
+        # Where the listing says it, nothing more is asked for.
+        if not digests or RECIPE in listed:
+            return
+        there = attached_archives(session.look, session.image)
+        if any(layer.digest in digests for layer in there):
             return
         kept = self._kept_recipe()
         if kept is not None and kept[0] in named:

@@ -34,7 +34,7 @@ from imagekit.oci.types import (
 )
 from imagekit.progress import Done, Note, Progress, Started, silent
 from imagekit.publish.known_release import find_release, refuse_other_recipe
-from imagekit.publish.publish import Given, PublishOptions, PublishWork, publish
+from imagekit.publish.publish import Given, PublishOptions, PublishWork, publish_image
 from imagekit.publish.published import PublishedImage
 from imagekit.recipe.recipe import Recipe, Tags
 from imagekit.sign.provenance import index_provenance, recipe_digests
@@ -76,26 +76,29 @@ def publish_recipe(
         The image; of several platforms their index, or the image of the one that was asked for.
 
     Raises:
-        InputError: an immutable tag belongs to something else, or the image of a platform is not
-            there that was to be put into the index.
+        InputError: an immutable tag belongs to something else or was written meanwhile, or the
+            image of a platform is not there that was to be put into the index.
         ToolNotFoundError: programs of a platform do not run on this host.
-        ImagekitError: see ``publish``, for each platform.
+        BuildError: a step or a test failed; no image was pushed.
+        RecipeError: the image contradicts what the recipe says of its needs, or has what its
+            `check` does not except; no image was pushed.
+        RegistryError: the registry refused or did not answer.
+        VerificationError: what was pushed does not verify; nothing was tagged.
+        ConsumerRefusedError: a consumer does not accept it; nothing was tagged.
     """
     options = (options or PublishOptions()).at(to)
     given = Given(writer=writer, clock=clock, memory=memory)
 
     def one(recipe: Recipe, platform: Platform | None, *, index: Tags = _NONE) -> PublishedImage:
         build = replace(options.build, platform=platform)
-        return publish(
+        return publish_image(
             recipe,
             to=to,
             signer=signer,
             progress=progress,
             # Who asks for the index by its tag wants each of its images signed for that one.
             options=replace(options, build=build, signed_for=index.all),
-            writer=writer,
-            clock=clock,
-            memory=memory,
+            given=given,
         )
 
     asked = options.build.platform

@@ -16,14 +16,13 @@ from tempfile import TemporaryDirectory
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import DeniedError, DocumentError, IntegrityError, NotFoundError
 from imagekit.lock.recipe_archive import MAX_ARCHIVE, RecipeArchive, unpack_recipe
-from imagekit.oci.codec import parse_manifest
 from imagekit.oci.location import LocatedReference
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.host_image import host_image
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.registry.snapshot import RegistrySnapshot
-from imagekit.oci.types import RECIPE, Descriptor, Manifest
 from imagekit.policy.ruleset import OpenedPolicy
+from imagekit.publish.kept_recipe import attached_archives
 from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.tree import Recipes
 from imagekit.sign.provenance import recipe_archive_of
@@ -35,8 +34,6 @@ from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import ReadOnlyRollbackStore
 from imagekit.verify.verdict import Verdict
 
-_MAX_LOOKED_AT = 256
-"""Most attached recipes whose manifests are read: anybody who may push can attach more."""
 _GIVE = "give the folder of the recipe: --recipe FOLDER"
 
 
@@ -121,7 +118,7 @@ def _found(
             f"no provenance that the policy trusts names a recipe that is kept beside {image}",
             hint=f"locked recipes are kept when they are published; {_GIVE}",
         )
-    for layer in _attached(look, image):
+    for layer in attached_archives(look, image):
         with suppress(NotFoundError, DocumentError, IntegrityError):
             if layer.digest in named:
                 return named[layer.digest], look.blob(image.repository, layer, limit=MAX_ARCHIVE)
@@ -129,18 +126,3 @@ def _found(
         f"the recipe of {image} is not there any more: {', '.join(map(str, named))}",
         hint=f"publish the recipe again, which attaches what was lost; or {_GIVE}",
     )
-
-
-def _attached(look: RegistryReader, image: PinnedReference) -> Iterator[Descriptor]:
-    """Yield the layers of what is attached to the image and calls itself a recipe.
-
-    What strangers attached and cannot be read is passed over.
-    """
-    listed = [entry for entry in look.referrers(image) if entry.artifact_type == RECIPE]
-    for entry in listed[:_MAX_LOOKED_AT]:
-        with suppress(NotFoundError, DocumentError, IntegrityError):
-            raw = look.manifest(image.with_digest(entry.digest))
-            manifest = parse_manifest(raw.raw, raw.media_type)
-            # The archive is the only layer.
-            if isinstance(manifest, Manifest) and len(manifest.layers) == 1:
-                yield manifest.layers[0]

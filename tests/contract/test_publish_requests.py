@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.oci.destination import Destination
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.publish.publish import publish
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.publish.published import Status
 from tests.support.built import built_recipe
 from tests.support.counting import CountingTransport, counting_client
@@ -35,7 +35,7 @@ def published(
         monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
         client, transport = counting_client(RegistryOptions(settle_seconds=0.5))
         to = Destination(host, prefix)
-        done = publish(recipe, to=to, signer=signer, writer=client)
+        done = publish_recipe(recipe, to=to, signer=signer, writer=client)
         assert done.status == status
         return transport
 

@@ -17,7 +17,8 @@ from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, Descriptor
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe import load
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer
@@ -213,7 +214,7 @@ def make(folder: Path, stores: dict[bool, str], stack: Sigstore) -> Bed:
     (recipe / "recipe.yaml").write_text(RECIPE)
     (recipe / "hello.txt").write_text("hello\n")
     key = open_key(files.private, lambda: "secret")
-    publish(
+    publish_recipe(
         load(recipe),
         to=Destination.parse(f"{stores[False]}/origin"),
         signer=KeySigner(key),

@@ -20,7 +20,8 @@ from imagekit.errors import ImagekitError
 from imagekit.oci.digest import Digest
 from imagekit.oci.registry import upload
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.publish.published import PublishedImage
 from imagekit.recipe import load
 from tests.support.fakes import MemorySigner
@@ -130,7 +131,9 @@ class Site:
     def publish(self, prefix: str, registry: RegistryOptions) -> PublishedImage:
         """Publish to a place that no other test uses."""
         options = PublishOptions(build=BuildOptions(test=False), registry=registry)
-        return publish(load(self.recipe), to=self.to(prefix), signer=self.signer, options=options)
+        return publish_recipe(
+            load(self.recipe), to=self.to(prefix), signer=self.signer, options=options
+        )
 
     def to(self, prefix: str) -> str:
         """Return the destination."""

@@ -10,7 +10,8 @@ import pytest
 
 from imagekit.build.build import BuildOptions
 from imagekit.oci.destination import Destination
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe import load
 from imagekit.recipe.recipe import ZSTD, ZSTD_CHUNKED
 from tests.support.fakes import MemorySigner
@@ -55,7 +56,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
                 _fill(recipe / "files", version)
                 text = RECIPE.format(name=name, version=version, compression=compression)
                 (recipe / "recipe.yaml").write_text(text)
-                image = publish(load(recipe), to=to, signer=MemorySigner(), options=options)
+                image = publish_recipe(load(recipe), to=to, signer=MemorySigner(), options=options)
                 images[f"{name}:{version}"] = str(image.reference)
         yield images
 

@@ -18,7 +18,8 @@ from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.consumers import Consumer
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.publish.published import PublishedImage
 from imagekit.recipe import load
 from imagekit.sign.keyed import KeySigner
@@ -54,7 +55,7 @@ class Consumers:
         (recipe / "recipe.yaml").write_text(RECIPE.format(version=version))
         (recipe / "hello.txt").write_text(f"hello {version}\n")
         env = {**os.environ, "HOME": str(self.folder)}
-        return publish(
+        return publish_recipe(
             load(recipe),
             to=Destination.parse(f"{self.site.host}/apps"),
             signer=KeySigner(self.site.signer),

@@ -15,7 +15,8 @@ from imagekit.oci.destination import Destination
 from imagekit.oci.location import parse_located
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.progress import silent
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.sign.sign import sign_reference
@@ -123,7 +124,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, bench: Path) -> Iterator[Site
         generate(folder / f"keys-{name}", lambda: "secret")
     env = {**os.environ, "HOME": str(folder)}
     with RegistryServer.docker_registry(folder / "server") as registry:
-        image = publish(
+        image = publish_recipe(
             load(folder / "recipe"),
             to=Destination.parse(f"{registry.host}/site"),
             signer=open_signer(folder / "keys-a/imagekit.key", lambda: "secret"),

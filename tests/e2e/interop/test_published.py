@@ -12,10 +12,12 @@ import pytest
 from imagekit.build.build import BuildOptions
 from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.key_files import generate
+from tests.support.programs import run
 from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
@@ -66,7 +68,7 @@ def published(
     generate(keys, lambda: "secret")
     env = {**os.environ, "HOME": str(tmp_path)}
     with server as registry:
-        image = publish(
+        image = publish_recipe(
             load(folder),
             to=Destination.parse(f"{registry.host}/site"),
             signer=open_signer(keys / "imagekit.key", lambda: "secret"),
@@ -75,19 +77,8 @@ def published(
         yield Published(image.reference, registry.host, keys / "imagekit.pub")
 
 
-def _run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(word) for word in argv],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def _cosign(bench: Path, published: Published, *options: str) -> subprocess.CompletedProcess[str]:
-    return _run(
+    return run(
         bench / "cosign",
         "verify",
         "--key",
@@ -126,7 +117,7 @@ def test_cosign_refuses_another_key(bench: Path, published: Published, tmp_path:
 @pytest.mark.parametrize("kind", ["cyclonedx", "slsaprovenance1"])
 def test_cosign_accepts_the_attestations(bench: Path, published: Published, kind: str) -> None:
     """SBOM and provenance verify under their own types."""
-    outcome = _run(
+    outcome = run(
         bench / "cosign",
         "verify-attestation",
         "--key",
@@ -143,7 +134,7 @@ def test_cosign_accepts_the_attestations(bench: Path, published: Published, kind
 
 def test_oras_shows_the_sbom(bench: Path, published: Published) -> None:
     """The SBOM is a referrer of its own, under the media type of CycloneDX."""
-    outcome = _run(bench / "oras", "discover", "--plain-http", "--format", "json", published.tagged)
+    outcome = run(bench / "oras", "discover", "--plain-http", "--format", "json", published.tagged)
 
     assert outcome.returncode == 0, outcome.stderr
     listed = json.loads(outcome.stdout)
@@ -151,7 +142,7 @@ def test_oras_shows_the_sbom(bench: Path, published: Published) -> None:
     types = set()
     for entry in listed.get("referrers", listed.get("manifests")):
         reference = f"{published.reference.repository}@{entry['digest']}"
-        fetched = _run(bench / "oras", "manifest", "fetch", "--plain-http", reference)
+        fetched = run(bench / "oras", "manifest", "fetch", "--plain-http", reference)
         types.add(json.loads(fetched.stdout)["artifactType"])
     assert types == {
         "application/vnd.cyclonedx+json",
@@ -195,7 +186,7 @@ def _skopeo(
     reference = published.tagged if by == "tag" else str(published.reference)
     # A mount namespace of its own wants root.
     root = [] if os.geteuid() == 0 else ["sudo", "-n", "--preserve-env=BENCH_SHARE"]
-    return _run(
+    return run(
         *root,
         bench / "skopeo-trixie",
         "--policy",

@@ -13,7 +13,8 @@ from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
 from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe import load
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer
 from tests.support.servers import RegistryServer
@@ -95,7 +96,7 @@ def published(
     config = sigstore.trust_config_v1 if request.param == "v1" else sigstore.trust_config
     options = KeylessOptions(identity_token=sigstore.token(), trust_config=config)
     with RegistryServer.docker_registry(tmp_path / "server") as registry:
-        image = publish(
+        image = publish_recipe(
             load(folder),
             to=Destination.parse(registry.host),
             signer=keyless_signer(options),

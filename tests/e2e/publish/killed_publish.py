@@ -16,7 +16,8 @@ from imagekit.build.build import BuildOptions
 from imagekit.oci.destination import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe import load
 from imagekit.recipe.recipe import Recipe
 from imagekit.sign.keyed import KeySigner
@@ -80,7 +81,7 @@ def _publish(recipe: Recipe, signer: KeySigner, to: str, left: int) -> None:
     signal.alarm(LIMIT)
     destination = Destination.parse(to)
     real = writer(destination.place(recipe.name), RegistryOptions(settle_seconds=1))
-    publish(
+    publish_recipe(
         recipe,
         to=destination,
         signer=signer,

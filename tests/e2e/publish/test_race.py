@@ -17,7 +17,8 @@ from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.own_policy import own_policy
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.key_files import generate
@@ -83,7 +84,7 @@ def test_50_two_publishers_with_different_content(destination: Destination, tmp_
         (folder / "hello.txt").write_text(f"hello {number}\n")
         env = {**os.environ, "HOME": str(home)}
         try:
-            image = publish(
+            image = publish_recipe(
                 load(folder),
                 to=destination,
                 signer=signer,

@@ -3,7 +3,7 @@
 import pytest
 
 from imagekit.oci.destination import Destination
-from imagekit.publish.publish import publish
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.publish.published import PublishedImage
 from imagekit.recipe.recipe import Recipe
 from tests.support.counting import CountingRegistry
@@ -24,7 +24,7 @@ class PublishTo:
 
     def __call__(self, registry: CountingRegistry, recipe: Recipe) -> PublishedImage:
         """Publish a recipe."""
-        return publish(
+        return publish_recipe(
             recipe,
             to=Destination("r.site", "apps"),
             signer=self._signer,

@@ -13,7 +13,7 @@ from imagekit.errors import BuildError, DocumentError, RegistryError
 from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.progress import Advanced, Done, Event
-from imagekit.publish.publish import publish
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.recipe.recipe import ImageBase, Recipe
 from tests.support.built import built_recipe
 from tests.support.fakes import MemoryRegistry, MemorySigner
@@ -56,7 +56,7 @@ class Publisher:
             return self.image
 
         self._monkeypatch.setattr("imagekit.publish.publish.build_tested", build)
-        publish(
+        publish_recipe(
             self.recipe,
             to=Destination("registry.example", "apps"),
             signer=MemorySigner(),

@@ -10,7 +10,8 @@ from imagekit.oci.destination import Destination
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.publish.consumers import Consumer
-from imagekit.publish.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions
+from imagekit.publish.publish_platforms import publish_recipe
 from imagekit.publish.published import PublishedImage
 from tests.support.built import built_recipe
 from tests.support.counting import CountingRegistry
@@ -61,7 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
     ) -> PublishedImage:
         recipe, built = built_recipe(tmp_path, version)
         monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
-        return publish(
+        return publish_recipe(
             recipe,
             to=to or Destination("r.site", "apps"),
             signer=signer,
