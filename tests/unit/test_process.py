@@ -355,7 +355,7 @@ if sys.argv[1] == "TERM":
 number = signal.Signals["SIG" + sys.argv[1]]
 os.register_at_fork(after_in_parent=lambda: signal.raise_signal(number))
 try:
-    Runner().run(["/bin/sh", "-c", "echo $$ > pid; exec sleep 600"])
+    Runner().run(["/bin/sh", "-c", "echo $$ > new; mv new pid; exec sleep 600"])
 except BaseException as ended:
     print(type(ended).__name__)
 """
